@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "keybag.h"
+
+#include <errno.h>
+
+static uint32_t tag_of(const char *text)
+{
+	return (uint32_t)text[0] << 24 | (uint32_t)text[1] << 16 |
+	       (uint32_t)text[2] << 8 | (uint32_t)text[3];
+}
+
+static bool number(struct view value, uint32_t *out)
+{
+	struct cursor c = cursor_over(value);
+
+	return value.len == 4 && cursor_be32(&c, out);
+}
+
+static bool bytes(struct view value, uint8_t *out, size_t len)
+{
+	if (value.len != len)
+		return false;
+	memcpy(out, value.ptr, len);
+	return true;
+}
+
+struct progress {
+	bool seen_uuid, seen_salt, seen_iterations;
+	bool seen_double_salt, seen_double_iterations;
+};
+
+static bool header_field(struct keybag *bag, struct progress *seen,
+			 uint32_t tag, struct view value)
+{
+	if (tag == tag_of("SALT")) {
+		seen->seen_salt = true;
+		return bytes(value, bag->salt, sizeof(bag->salt));
+	}
+	if (tag == tag_of("ITER")) {
+		seen->seen_iterations = true;
+		return number(value, &bag->iterations);
+	}
+	if (tag == tag_of("DPSL")) {
+		seen->seen_double_salt = true;
+		return bytes(value, bag->double_salt, sizeof(bag->double_salt));
+	}
+	if (tag == tag_of("DPIC")) {
+		seen->seen_double_iterations = true;
+		return number(value, &bag->double_iterations);
+	}
+	return true; /* VERS, TYPE, HMCK, WRAP, DPWT and what is to come */
+}
+
+static bool class_field(struct keybag_class *class, uint32_t tag,
+			struct view value)
+{
+	if (tag == tag_of("CLAS"))
+		return number(value, &class->number);
+	if (tag == tag_of("WRAP"))
+		return number(value, &class->wrap);
+	if (tag == tag_of("KTYP"))
+		return number(value, &class->key_type);
+	if (tag == tag_of("WPKY")) {
+		class->has_key = true;
+		return bytes(value, class->wrapped, sizeof(class->wrapped));
+	}
+	return true;
+}
+
+static int check_counts(const struct keybag *bag, struct mb_err *err)
+{
+	if (!bag->iterations || bag->iterations > KEYBAG_ITERATIONS_MAX)
+		return mb_err_set(err, -EBADMSG,
+				  "key bag: iteration count %u is not in 1 to %u",
+				  bag->iterations, KEYBAG_ITERATIONS_MAX);
+	if (bag->has_double &&
+	    (!bag->double_iterations ||
+	     bag->double_iterations > KEYBAG_DOUBLE_ITERATIONS_MAX))
+		return mb_err_set(
+			err, -EBADMSG,
+			"key bag: second iteration count %u is not in 1 to %u",
+			bag->double_iterations, KEYBAG_DOUBLE_ITERATIONS_MAX);
+	return 0;
+}
+
+int keybag_decode(struct keybag *bag, struct view data, struct mb_err *err)
+{
+	struct cursor c = cursor_over(data);
+	struct keybag_class *class = NULL;
+	struct progress seen = { 0 };
+
+	*bag = (struct keybag){ 0 };
+	while (cursor_left(&c)) {
+		uint32_t tag, len;
+		struct view value;
+		bool good;
+
+		if (!cursor_be32(&c, &tag) || !cursor_be32(&c, &len))
+			return mb_err_set(err, -EBADMSG,
+					  "key bag: ends within a tag");
+		if (!cursor_take(&c, len, &value))
+			return mb_err_set(
+				err, -EBADMSG,
+				"key bag: %c%c%c%c of %u bytes runs past the end",
+				tag >> 24, tag >> 16 & 255, tag >> 8 & 255,
+				tag & 255, len);
+		/* the first UUID is the bag's, each later one opens a class */
+		if (tag == tag_of("UUID") && !seen.seen_uuid) {
+			seen.seen_uuid = true;
+			good = bytes(value, bag->uuid, sizeof(bag->uuid));
+		} else if (tag == tag_of("UUID")) {
+			if (bag->class_count == KEYBAG_CLASSES_MAX)
+				return mb_err_set(err, -EBADMSG,
+						  "key bag: more than %u classes",
+						  KEYBAG_CLASSES_MAX);
+			class = &bag->classes[bag->class_count++];
+			good = value.len == sizeof(bag->uuid);
+		} else if (class) {
+			good = class_field(class, tag, value);
+		} else {
+			good = header_field(bag, &seen, tag, value);
+		}
+		if (!good)
+			return mb_err_set(err, -EBADMSG,
+					  "key bag: %c%c%c%c has %u bytes",
+					  tag >> 24, tag >> 16 & 255,
+					  tag >> 8 & 255, tag & 255, len);
+	}
+	if (!seen.seen_salt || !seen.seen_iterations)
+		return mb_err_set(err, -EBADMSG,
+				  "key bag: salt or iteration count is missing");
+	if (seen.seen_double_salt != seen.seen_double_iterations)
+		return mb_err_set(err, -EBADMSG,
+				  "key bag: only half of the second derivation");
+	bag->has_double = seen.seen_double_salt;
+	for (unsigned i = 0; i < bag->class_count; i++)
+		if (bag->classes[i].has_key &&
+		    bag->classes[i].wrap == KEYBAG_WRAP_PASSWORD)
+			return check_counts(bag, err);
+	return mb_err_set(err, -EBADMSG,
+			  "key bag: no class key that a password opens");
+}

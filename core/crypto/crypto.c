@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "crypto.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+/* Fetched once: a fetch for each use costs more than the cipher does. */
+static struct {
+	EVP_CIPHER *cbc;
+	EVP_CIPHER *wrap;
+	EVP_MD *sha1;
+} fetched;
+
+static pthread_once_t fetch_once = PTHREAD_ONCE_INIT;
+
+static void fetch_free(void)
+{
+	EVP_CIPHER_free(fetched.cbc);
+	EVP_CIPHER_free(fetched.wrap);
+	EVP_MD_free(fetched.sha1);
+}
+
+static void fetch(void)
+{
+	fetched.cbc = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
+	fetched.wrap = EVP_CIPHER_fetch(NULL, "AES-256-WRAP", NULL);
+	fetched.sha1 = EVP_MD_fetch(NULL, "SHA1", NULL);
+	OPENSSL_atexit(fetch_free);
+}
+
+void crypto_wipe(void *ptr, size_t len)
+{
+	OPENSSL_cleanse(ptr, len);
+}
+
+int crypto_sha1(uint8_t out[SHA1_LEN], struct view a, struct view b)
+{
+	EVP_MD_CTX *ctx;
+	int good;
+
+	pthread_once(&fetch_once, fetch);
+	ctx = EVP_MD_CTX_new();
+	good = ctx && fetched.sha1 &&
+	       EVP_DigestInit_ex(ctx, fetched.sha1, NULL) == 1 &&
+	       EVP_DigestUpdate(ctx, a.ptr, a.len) == 1 &&
+	       EVP_DigestUpdate(ctx, b.ptr, b.len) == 1 &&
+	       EVP_DigestFinal_ex(ctx, out, NULL) == 1;
+	EVP_MD_CTX_free(ctx);
+	return good ? 0 : -EIO;
+}
+
+static int pbkdf2(uint8_t out[KEY_LEN], struct view password, struct view salt,
+		  uint32_t iterations, const EVP_MD *md)
+{
+	/* a NULL password means "unset" to some versions: give "" a place */
+	const char *text = password.len ? (const char *)password.ptr : "";
+
+	if (password.len > INT_MAX || salt.len > INT_MAX || !iterations ||
+	    iterations > INT_MAX)
+		return -EIO;
+	if (PKCS5_PBKDF2_HMAC(text, (int)password.len, salt.ptr, (int)salt.len,
+			      (int)iterations, md, KEY_LEN, out) != 1)
+		return -EIO;
+	return 0;
+}
+
+int crypto_pbkdf2_sha1(uint8_t out[KEY_LEN], struct view password,
+		       struct view salt, uint32_t iterations)
+{
+	return pbkdf2(out, password, salt, iterations, EVP_sha1());
+}
+
+int crypto_pbkdf2_sha256(uint8_t out[KEY_LEN], struct view password,
+			 struct view salt, uint32_t iterations)
+{
+	return pbkdf2(out, password, salt, iterations, EVP_sha256());
+}
+
+int crypto_unwrap(uint8_t out[KEY_LEN], const uint8_t kek[KEY_LEN],
+		  const uint8_t wrapped[WRAPPED_LEN])
+{
+	uint8_t plain[WRAPPED_LEN];
+	EVP_CIPHER_CTX *ctx;
+	int len = 0, rc = -EIO;
+
+	pthread_once(&fetch_once, fetch);
+	ctx = EVP_CIPHER_CTX_new();
+	if (!ctx || !fetched.wrap)
+		goto out;
+	EVP_CIPHER_CTX_set_flags(ctx, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
+	if (EVP_DecryptInit_ex(ctx, fetched.wrap, NULL, kek, NULL) != 1)
+		goto out;
+	rc = -EKEYREJECTED;
+	if (EVP_DecryptUpdate(ctx, plain, &len, wrapped, WRAPPED_LEN) != 1 ||
+	    len != KEY_LEN)
+		goto out;
+	memcpy(out, plain, KEY_LEN);
+	rc = 0;
+out:
+	crypto_wipe(plain, sizeof(plain));
+	EVP_CIPHER_CTX_free(ctx);
+	return rc;
+}
+
+/*
+ * OpenSSL's context carries the IV, so one context serves one thread at a
+ * time. Idle ones wait in a list, keyed: a request costs no key schedule and,
+ * once as many exist as threads that read, no allocation.
+ */
+#define IDLE_MAX 8
+
+struct cbc {
+	pthread_mutex_t lock;
+	EVP_CIPHER_CTX *idle[IDLE_MAX];
+	unsigned idle_count;
+	uint8_t key[KEY_LEN];
+};
+
+static EVP_CIPHER_CTX *ctx_new(const uint8_t key[KEY_LEN])
+{
+	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+
+	if (!ctx || !fetched.cbc ||
+	    EVP_DecryptInit_ex(ctx, fetched.cbc, NULL, key, NULL) != 1 ||
+	    EVP_CIPHER_CTX_set_padding(ctx, 0) != 1) {
+		EVP_CIPHER_CTX_free(ctx);
+		return NULL;
+	}
+	return ctx;
+}
+
+int cbc_new(struct cbc **out, const uint8_t key[KEY_LEN])
+{
+	struct cbc *cbc;
+
+	pthread_once(&fetch_once, fetch);
+	cbc = calloc(1, sizeof(*cbc));
+	if (!cbc)
+		return -ENOMEM;
+	pthread_mutex_init(&cbc->lock, NULL);
+	memcpy(cbc->key, key, KEY_LEN);
+	*out = cbc;
+	return 0;
+}
+
+void cbc_free(struct cbc *cbc)
+{
+	if (!cbc)
+		return;
+	for (unsigned i = 0; i < cbc->idle_count; i++)
+		EVP_CIPHER_CTX_free(cbc->idle[i]);
+	pthread_mutex_destroy(&cbc->lock);
+	crypto_wipe(cbc, sizeof(*cbc));
+	free(cbc);
+}
+
+static EVP_CIPHER_CTX *ctx_take(struct cbc *cbc)
+{
+	EVP_CIPHER_CTX *ctx = NULL;
+
+	pthread_mutex_lock(&cbc->lock);
+	if (cbc->idle_count)
+		ctx = cbc->idle[--cbc->idle_count];
+	pthread_mutex_unlock(&cbc->lock);
+	return ctx ? ctx : ctx_new(cbc->key);
+}
+
+static void ctx_give_back(struct cbc *cbc, EVP_CIPHER_CTX *ctx)
+{
+	pthread_mutex_lock(&cbc->lock);
+	if (cbc->idle_count < IDLE_MAX) {
+		cbc->idle[cbc->idle_count++] = ctx;
+		ctx = NULL;
+	}
+	pthread_mutex_unlock(&cbc->lock);
+	EVP_CIPHER_CTX_free(ctx);
+}
+
+int cbc_decrypt(struct cbc *cbc, const uint8_t iv[BLOCK_LEN], uint8_t *data,
+		size_t len)
+{
+	EVP_CIPHER_CTX *ctx = ctx_take(cbc);
+	int rc = -EIO, done = 0;
+
+	if (!ctx)
+		return -EIO;
+	if (EVP_DecryptInit_ex(ctx, NULL, NULL, NULL, iv) != 1)
+		goto out;
+	while (len) {
+		/* the library counts in int */
+		int step = len > (1 << 30) ? 1 << 30 : (int)len;
+
+		if (EVP_DecryptUpdate(ctx, data, &done, data, step) != 1 ||
+		    done != step)
+			goto out;
+		data += step;
+		len -= (size_t)step;
+	}
+	rc = 0;
+out:
+	ctx_give_back(cbc, ctx);
+	return rc;
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "plistx.h"
+
+#include <errno.h>
+
+#include "beneath.h"
+#include "bplist.h"
+
+#define MAX_DEPTH 64
+#define MAX_NODES 1000000
+
+/* libplist counts dates from 2001-01-01 00:00 UTC. */
+#define MAC_EPOCH 978307200
+
+static bool starts(const uint8_t *p, const uint8_t *end, const char *text)
+{
+	size_t len = strlen(text);
+
+	return (size_t)(end - p) >= len && !memcmp(p, text, len);
+}
+
+/* Counts tags and the nesting of containers; content holds no "<". */
+static int check_xml(struct view data)
+{
+	const uint8_t *p = data.ptr, *end = data.ptr + data.len;
+	unsigned depth = 0, tags = 0;
+
+	while ((p = memchr(p, '<', (size_t)(end - p)))) {
+		p++;
+		if (++tags > 2 * MAX_NODES)
+			return -EBADMSG;
+		if (starts(p, end, "/dict") || starts(p, end, "/array")) {
+			if (depth)
+				depth--;
+		} else if (starts(p, end, "dict") || starts(p, end, "array")) {
+			const uint8_t *close =
+				memchr(p, '>', (size_t)(end - p));
+
+			if (close && close[-1] == '/')
+				continue;
+			if (++depth > MAX_DEPTH)
+				return -EBADMSG;
+		}
+	}
+	return 0;
+}
+
+static bool looks_like_xml(struct view data)
+{
+	size_t at = 0;
+
+	if (starts(data.ptr, data.ptr + data.len, "\xef\xbb\xbf"))
+		at = 3;
+	while (at < data.len && strchr(" \t\r\n", data.ptr[at]) && data.ptr[at])
+		at++;
+	return at < data.len && data.ptr[at] == '<';
+}
+
+int plistx_parse(plist_t *out, struct view data, const char *what,
+		 struct mb_err *err)
+{
+	struct bplist bp;
+
+	*out = NULL;
+	if (data.len > UINT32_MAX)
+		return mb_err_set(err, -EBADMSG, "%s: too large", what);
+	if (data.len >= 8 && !memcmp(data.ptr, "bplist", 6)) {
+		if (bplist_open(&bp, data) < 0 ||
+		    bplist_check(&bp, MAX_DEPTH, MAX_NODES) < 0)
+			return mb_err_set(err, -EBADMSG,
+					  "%s: damaged property list", what);
+		plist_from_bin((const char *)data.ptr, (uint32_t)data.len, out);
+	} else if (looks_like_xml(data)) {
+		if (check_xml(data) < 0)
+			return mb_err_set(err, -EBADMSG,
+					  "%s: property list is nested too deeply or too large",
+					  what);
+		plist_from_xml((const char *)data.ptr, (uint32_t)data.len, out);
+	} else {
+		return mb_err_set(err, -EBADMSG, "%s: not a property list",
+				  what);
+	}
+	if (!*out)
+		return mb_err_set(err, -EBADMSG, "%s: damaged property list",
+				  what);
+	return 0;
+}
+
+int plistx_read(plist_t *out, int dir_fd, const char *path, size_t limit,
+		struct mb_err *err)
+{
+	mb_auto(buf_release) struct buf data = { 0 };
+	int rc;
+
+	*out = NULL;
+	rc = beneath_read_file(dir_fd, path, limit, &data, err);
+	if (rc == -EFBIG)
+		return mb_err_prefix(err, -EBADMSG, "property list");
+	if (rc < 0)
+		return rc;
+	return plistx_parse(out, view_of(data.ptr, data.len), path, err);
+}
+
+plist_t plistx_get(plist_t dict, const char *key)
+{
+	if (!dict || plist_get_node_type(dict) != PLIST_DICT)
+		return NULL;
+	return plist_dict_get_item(dict, key);
+}
+
+static plist_t get_typed(plist_t dict, const char *key, plist_type type)
+{
+	plist_t node = plistx_get(dict, key);
+
+	return node && plist_get_node_type(node) == type ? node : NULL;
+}
+
+const char *plistx_text(plist_t dict, const char *key)
+{
+	plist_t node = get_typed(dict, key, PLIST_STRING);
+	uint64_t len;
+
+	return node ? plist_get_string_ptr(node, &len) : NULL;
+}
+
+char *plistx_copy_text(plist_t dict, const char *key)
+{
+	const char *value = plistx_text(dict, key);
+
+	return value ? strdup(value) : NULL;
+}
+
+bool plistx_bool(plist_t dict, const char *key, bool *out)
+{
+	plist_t node = get_typed(dict, key, PLIST_BOOLEAN);
+	uint8_t value = 0;
+
+	if (!node)
+		return false;
+	plist_get_bool_val(node, &value);
+	*out = value;
+	return true;
+}
+
+bool plistx_data(plist_t dict, const char *key, struct view *out)
+{
+	plist_t node = get_typed(dict, key, PLIST_DATA);
+	const char *ptr;
+	uint64_t len = 0;
+
+	if (!node)
+		return false;
+	ptr = plist_get_data_ptr(node, &len);
+	*out = view_of(ptr, len);
+	return true;
+}
+
+bool plistx_date(plist_t dict, const char *key, int64_t *out)
+{
+	plist_t node = get_typed(dict, key, PLIST_DATE);
+	int32_t sec = 0, usec = 0;
+
+	if (!node)
+		return false;
+	plist_get_date_val(node, &sec, &usec);
+	*out = (int64_t)sec + MAC_EPOCH;
+	return true;
+}

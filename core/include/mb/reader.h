@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef MB_READER_H
+#define MB_READER_H
+
+#include <sys/types.h>
+
+#include "backup.h"
+
+/* One open file of a backup. */
+struct mb_reader;
+
+/*
+ * mb_reader_open - the content of a record of type MB_FILE
+ *
+ * Returns 0; -ENODATA if its payload is missing or is not a plain file inside
+ * the backup; -ENOKEY if the key bag cannot decrypt it, or the backup is
+ * locked; -EBADMSG if its record or key is damaged; errors of the system.
+ */
+int mb_reader_open(struct mb_reader **out, struct mb_backup *backup,
+		   const struct mb_record *rec, struct mb_err *err);
+void mb_reader_free(struct mb_reader *reader);
+
+/*
+ * True length in bytes: what the padding of an encrypted payload tells, the
+ * stored length of a plain one, the recorded size where the payload is
+ * damaged (iphone-backup(5), PAYLOADS).
+ */
+int64_t mb_reader_get_size(const struct mb_reader *reader);
+
+/*
+ * What is wrong with the payload, one line, or NULL. Borrowed. With *fatal
+ * set, some bytes below the size cannot be read.
+ */
+const char *mb_reader_get_damage(const struct mb_reader *reader, bool *fatal);
+
+/*
+ * mb_reader_pread - bytes at any offset, any length
+ *
+ * Short only at the end of the file or before damage. Safe from several
+ * threads.
+ *
+ * Returns bytes read; 0 at the end; -EIO where the bytes cannot be right.
+ */
+ssize_t mb_reader_pread(struct mb_reader *reader, void *out, size_t len,
+			int64_t off);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef MB_RECORD_H
+#define MB_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+enum mb_type {
+	MB_FILE = 1,
+	MB_DIR = 2,
+	MB_LINK = 4,
+}; /* the values of the manifest's flags column: iphone-backup(5), MANIFEST.DB */
+
+/* Text or bytes inside a record; not terminated, may hold NUL. */
+struct mb_slice {
+	const char *ptr;
+	size_t len;
+};
+
+/*
+ * One entry of a manifest, whichever generation it came from. The slices
+ * point into memory that the record owns.
+ */
+struct mb_record {
+	struct mb_slice domain;
+	struct mb_slice path;   /* relative to the domain, "" for its root */
+	struct mb_slice target; /* of a symbolic link */
+	char file_id[41];       /* "" where the manifest's is unusable */
+	enum mb_type type;
+	uint32_t mode; /* recorded st_mode; the permissions are 07777 of it */
+	uint32_t uid, gid;
+	uint64_t inode;  /* on the device */
+	int64_t size;    /* recorded; negative: unusable */
+	uint32_t bsd_flags;
+	uint8_t protection_class; /* 0: none or unknown */
+	struct timespec mtime, ctime, birth;
+
+	uint8_t wrapped_key[44]; /* u32 LE class, RFC 3394 wrapped file key */
+	uint8_t wrapped_key_len; /* 0: none; other than 44: unusable */
+	uint8_t digest[32];
+	uint8_t digest_len; /* 20, 32, or 0 for none */
+
+	/*
+	 * NULL, or what is wrong with the record. What could be read of it
+	 * stands above, the rest is zero.
+	 */
+	const char *damage;
+
+	/* private */
+	struct mb_slice xattrs;
+	enum { MB_XATTRS_NONE, MB_XATTRS_PLIST, MB_XATTRS_MBDB } xattrs_form;
+	unsigned char *mem;
+	size_t mem_len, mem_cap;
+};
+
+/*
+ * A caller's record starts as {0}, can be filled any number of times (the
+ * memory is used again) and is released in the end.
+ */
+void mb_record_release(struct mb_record *rec);
+
+/*
+ * mb_record_each_xattr - the extended attributes that the file had
+ * @each: gets borrowed name and value; a result other than 0 ends the walk
+ *
+ * Returns 0, or what @each returned. Malformed attributes are left out.
+ */
+int mb_record_each_xattr(const struct mb_record *rec,
+			 int (*each)(void *arg, struct mb_slice name,
+				     struct mb_slice value),
+			 void *arg);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef MB_TREE_H
+#define MB_TREE_H
+
+#include "backup.h"
+#include "reader.h"
+
+/*
+ * The entries of a loaded backup as folders and files with names that a file
+ * system can show. Immutable: a node, once seen, stays what it is. Everything
+ * here is safe from several threads.
+ *
+ * A node's number is its inode number. The root is MB_ROOT; 0 is none.
+ * Children of a folder have consecutive numbers, in the byte order of their
+ * names.
+ */
+struct mb_tree;
+
+#define MB_ROOT 1u
+
+enum mb_view {
+	MB_VIEW_DOMAINS, /* <domain>/<path>, a domain read when first entered */
+	MB_VIEW_DEVICE,  /* the device's own paths, all read at once */
+};
+
+/*
+ * mb_tree_open - the tree of a backup, which must outlive it
+ *
+ * Returns 0; -EBADMSG; -ENOMEM.
+ */
+int mb_tree_open(struct mb_tree **out, struct mb_backup *backup,
+		 enum mb_view view, struct mb_err *err);
+void mb_tree_free(struct mb_tree *tree);
+
+/*
+ * mb_tree_children - the folder's entries are @first to @first + @count - 1
+ *
+ * Returns 0; -ENOTDIR; -EBADMSG if the manifest is damaged here.
+ */
+int mb_tree_children(struct mb_tree *tree, uint32_t dir, uint32_t *first,
+		     uint32_t *count, struct mb_err *err);
+
+/* mb_tree_lookup - a child by its shown name; as above, and -ENOENT */
+int mb_tree_lookup(struct mb_tree *tree, uint32_t dir, const char *name,
+		   size_t name_len, uint32_t *node, struct mb_err *err);
+
+/* mb_tree_walk - a node by its path of shown names, from the root */
+int mb_tree_walk(struct mb_tree *tree, const char *path, uint32_t *node,
+		 struct mb_err *err);
+
+/* The name that is shown, terminated; borrowed. "" for the root. */
+const char *mb_tree_get_name(const struct mb_tree *tree, uint32_t node);
+uint32_t mb_tree_get_parent(const struct mb_tree *tree, uint32_t node);
+enum mb_type mb_tree_get_type(const struct mb_tree *tree, uint32_t node);
+
+struct mb_stat {
+	enum mb_type type;
+	uint32_t permissions; /* 07777 */
+	int64_t size;         /* of a link: of its target's text */
+	struct timespec mtime, ctime, birth;
+	bool made_up; /* the manifest has no record of this folder */
+};
+
+/*
+ * mb_tree_stat - what an entry looks like
+ *
+ * The size is the one that reading will find, so a file's payload is looked
+ * at. A damaged record or payload is no error here.
+ */
+int mb_tree_stat(struct mb_tree *tree, uint32_t node, struct mb_stat *st,
+		 struct mb_err *err);
+
+/*
+ * mb_tree_record - the record behind a node, in the caller's @rec
+ *
+ * For a folder that was made up, only domain and path are filled (for the
+ * root, not even these). Returns 0; 1 if made up; -EBADMSG.
+ */
+int mb_tree_record(struct mb_tree *tree, uint32_t node, struct mb_record *rec,
+		   struct mb_err *err);
+
+/* mb_tree_open_file - as mb_reader_open; -EISDIR, -ELOOP for other types */
+int mb_tree_open_file(struct mb_tree *tree, uint32_t node,
+		      struct mb_reader **out, struct mb_err *err);
+
+/* True the first time it is asked for a node: to report a damage once. */
+bool mb_tree_first_report(struct mb_tree *tree, uint32_t node);
+
+#endif

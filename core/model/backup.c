@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "mb/backup.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "beneath.h"
+#include "info_plist.h"
+#include "opened.h"
+#include "status_plist.h"
+
+static void free_backup(struct mb_backup *b)
+{
+	mb_backup_free(b);
+}
+MB_DEFINE_AUTO(struct mb_backup, free_backup)
+
+void backup_note(struct mb_backup *b, const char *fmt, ...)
+{
+	char text[sizeof(b->early_note.text)];
+	struct mb_err line;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	mb_err_set(&line, 0, "%s", text);
+	if (b->note)
+		b->note(b->note_arg, line.text);
+	else
+		b->early_note = line;
+}
+
+static void pass_note(void *arg, const char *line)
+{
+	backup_note(arg, "%s", line);
+}
+
+void mb_backup_on_note(struct mb_backup *b,
+		       void (*note)(void *arg, const char *line), void *arg)
+{
+	b->note = note;
+	b->note_arg = arg;
+	if (note && b->early_note.text[0])
+		note(arg, b->early_note.text);
+	b->early_note.text[0] = '\0';
+}
+
+const struct mb_backup_info *mb_backup_get_info(const struct mb_backup *b)
+{
+	return &b->info;
+}
+
+int mb_backup_get_fd(const struct mb_backup *b)
+{
+	return b->dir_fd;
+}
+
+const uint8_t *mb_backup_get_keybag_id(const struct mb_backup *b)
+{
+	return b->keybag.uuid;
+}
+
+static bool has_file(int dir_fd, const char *name)
+{
+	struct stat st;
+
+	return dir_fd >= 0 &&
+	       fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISREG(st.st_mode);
+}
+
+static bool has_manifest(int dir_fd)
+{
+	return has_file(dir_fd, "Manifest.plist") ||
+	       has_file(dir_fd, "Manifest.db") ||
+	       has_file(dir_fd, "Manifest.mbdb");
+}
+
+/* A person may point at a file of the backup instead of its folder. */
+static int open_folder(struct mb_backup *b, const char *path,
+		       struct mb_err *err)
+{
+	char real[PATH_MAX], *slash;
+	struct stat st;
+
+	if (!realpath(path, real) || stat(real, &st) < 0)
+		return mb_err_set(err, -errno, "%s: %s", path, strerror(errno));
+	slash = strrchr(real, '/');
+	if (!S_ISDIR(st.st_mode) && (!strcmp(slash, "/Manifest.plist") ||
+				     !strcmp(slash, "/Manifest.db") ||
+				     !strcmp(slash, "/Manifest.mbdb")))
+		slash[slash == real] = '\0';
+	b->dir_fd = open(real, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (b->dir_fd < 0)
+		return errno == ENOTDIR ?
+			       mb_err_set(err, -ENOENT,
+					  "%s: not a backup: not a folder",
+					  path) :
+			       mb_err_set(err, -errno, "%s: %s", path,
+					  strerror(errno));
+	b->info.source = strdup(real);
+	return b->info.source ? 0 : mb_err_set(err, -ENOMEM, "out of memory");
+}
+
+static bool ends_with(const char *name, const char *end)
+{
+	size_t len = strlen(name), end_len = strlen(end);
+
+	return len > end_len && !strcmp(name + len - end_len, end);
+}
+
+/* Why there is no manifest here: the line that helps the person most. */
+static int explain_absence(struct mb_backup *b, const char *path,
+			   struct mb_err *err)
+{
+	mb_auto(close) int fd = openat(b->dir_fd, ".", O_RDONLY | O_CLOEXEC);
+	mb_auto(close) int snapshot =
+		beneath_open_dir(b->dir_fd, "Snapshot");
+	char found[300] = "";
+	unsigned count = 0;
+	struct dirent *e;
+	bool mdinfo = false;
+	DIR *dir;
+
+	if (has_manifest(snapshot))
+		return mb_err_set(
+			err, -ENOENT,
+			"%s: the backup was interrupted before it was first complete",
+			path);
+	dir = fd < 0 ? NULL : fdopendir(mb_steal_fd(&fd));
+	while (dir && (e = readdir(dir))) {
+		mb_auto(close) int sub = -1;
+		size_t len = strlen(found);
+
+		if (ends_with(e->d_name, ".mdinfo") ||
+		    ends_with(e->d_name, ".mdbackup"))
+			mdinfo = true;
+		if (e->d_name[0] == '.' || count >= 1000)
+			continue;
+		sub = beneath_open_dir(b->dir_fd, e->d_name);
+		if (!has_manifest(sub))
+			continue;
+		if (count++ < 5)
+			snprintf(found + len, sizeof(found) - len, "%s%s",
+				 len ? ", " : "", e->d_name);
+	}
+	if (dir)
+		closedir(dir);
+	if (mdinfo)
+		return mb_err_set(err, -ENOTSUP,
+				  "%s: a backup of iOS 3 or older, which is not read",
+				  path);
+	if (count)
+		return mb_err_set(
+			err, -ENOENT,
+			"%s: a folder of backups, not a backup; it holds %s%s",
+			path, found, count > 5 ? ", ..." : "");
+	if (has_file(b->dir_fd, "Manifest.plist"))
+		return mb_err_set(err, -EBADMSG,
+				  "%s: Manifest.db is missing", path);
+	return mb_err_set(err, -ENOENT,
+			  "%s: not a backup: it has no Manifest.plist", path);
+}
+
+/*
+ * What the state says about where to look (iphone-backup(5), PROPERTY LISTS).
+ * While the device moves a snapshot into place, it counts before the folder.
+ */
+static void read_state(struct mb_backup *b)
+{
+	enum snapshot_state state;
+	struct mb_err err;
+	int rc;
+
+	rc = status_plist_read(&state, b->dir_fd, "Status.plist", &err);
+	if (rc < 0 && rc != -ENOENT)
+		backup_note(b, "%s", err.text);
+	b->info.snapshot_state = snapshot_state_name(state);
+	b->info.complete = state == SNAPSHOT_UNKNOWN ||
+			   state == SNAPSHOT_FINISHED;
+	if (state == SNAPSHOT_MOVING)
+		b->snapshot_fd = beneath_open_dir(b->dir_fd, "Snapshot");
+	if (b->snapshot_fd >= 0)
+		b->places.dir_fds[b->places.count++] = b->snapshot_fd;
+	b->places.dir_fds[b->places.count++] = b->dir_fd;
+}
+
+static char *take(char **from)
+{
+	return mb_steal(from);
+}
+
+static const char *first_of(char **a, char **b)
+{
+	return *a ? take(a) : *b ? take(b) : NULL;
+}
+
+static void read_info(struct mb_backup *b, struct manifest_plist *plist)
+{
+	struct mb_backup_info *info = &b->info;
+	struct info_plist host;
+	struct mb_err err;
+	int rc;
+
+	rc = info_plist_read(&host, b->dir_fd, "Info.plist", &err);
+	if (rc < 0 && rc != -ENOENT)
+		backup_note(b, "%s", err.text);
+	info->udid = first_of(&host.udid, &plist->udid);
+	info->device_name = first_of(&host.device_name, &plist->device_name);
+	info->product_type =
+		first_of(&host.product_type, &plist->product_type);
+	info->product_name = take(&host.product_name);
+	info->product_version =
+		first_of(&host.product_version, &plist->product_version);
+	info->build_version =
+		first_of(&host.build_version, &plist->build_version);
+	info->serial_number =
+		first_of(&host.serial_number, &plist->serial_number);
+	info->date = plist->date ? plist->date : host.date;
+	info_plist_release(&host);
+}
+
+static bool is_sqlite(int dir_fd)
+{
+	static const char magic[16] = "SQLite format 3";
+	mb_auto(close) int fd = beneath_open_file(dir_fd, "Manifest.db", NULL);
+	char front[sizeof(magic)];
+
+	return fd >= 0 && pread_full(fd, front, sizeof(front), 0) ==
+				  (ssize_t)sizeof(front) &&
+	       !memcmp(front, magic, sizeof(magic));
+}
+
+/*
+ * Which manifest, and what of the backup is encrypted. The database's own
+ * first bytes decide, not the version: iOS 10.0 and 10.1 left it in clear, and
+ * other tools decrypt it in place.
+ */
+static int detect(struct mb_backup *b, const struct manifest_plist *plist,
+		  bool has_plist, struct mb_err *err)
+{
+	bool db = has_file(b->manifest_fd, "Manifest.db");
+	bool mbdb = has_file(b->manifest_fd, "Manifest.mbdb");
+	bool plain;
+
+	b->info.encrypted = plist->encrypted;
+	if (mbdb && (!db || (plist->version > 0 && plist->version < 10))) {
+		b->info.format = MB_FORMAT_MBDB;
+		b->places.flat_first = true;
+		return 0;
+	}
+	b->info.format = MB_FORMAT_DB;
+	plain = is_sqlite(b->manifest_fd);
+	if (plain || (!b->info.encrypted && !plist->key.len && has_plist))
+		return 0;
+	if (!has_plist)
+		return mb_err_set(
+			err, -EBADMSG,
+			"Manifest.db is encrypted or damaged, and Manifest.plist with its key is missing");
+	if (plist->key.len != STORED_KEY_LEN)
+		return mb_err_set(err, -EBADMSG,
+				  "Manifest.plist: ManifestKey has %zu bytes instead of %d",
+				  plist->key.len, STORED_KEY_LEN);
+	memcpy(b->manifest_key, plist->key.ptr, STORED_KEY_LEN);
+	b->info.encrypted = b->info.manifest_encrypted = true;
+	return 0;
+}
+
+int mb_backup_open(struct mb_backup **out, const char *path,
+		   struct mb_err *err)
+{
+	mb_auto(free_backup) struct mb_backup *b = calloc(1, sizeof(*b));
+	mb_auto(manifest_plist_release) struct manifest_plist plist = { 0 };
+	int plist_fd, rc;
+	bool has_plist;
+
+	if (!b)
+		return mb_err_set(err, -ENOMEM, "out of memory");
+	b->dir_fd = b->snapshot_fd = -1;
+	rc = open_folder(b, path, err);
+	if (rc < 0)
+		return rc;
+	read_state(b);
+	b->manifest_fd = b->dir_fd;
+	if (has_file(b->snapshot_fd, "Manifest.db") ||
+	    has_file(b->snapshot_fd, "Manifest.mbdb"))
+		b->manifest_fd = b->snapshot_fd;
+	if (!has_file(b->manifest_fd, "Manifest.db") &&
+	    !has_file(b->manifest_fd, "Manifest.mbdb"))
+		return explain_absence(b, path, err);
+
+	plist_fd = has_file(b->snapshot_fd, "Manifest.plist") ?
+			   b->snapshot_fd :
+			   b->dir_fd;
+	has_plist = has_file(plist_fd, "Manifest.plist");
+	if (has_plist) {
+		rc = manifest_plist_read(&plist, plist_fd, "Manifest.plist",
+					 err);
+		if (rc < 0)
+			return mb_err_prefix(err, rc, "%s", path);
+	}
+	rc = detect(b, &plist, has_plist, err);
+	if (rc == 0 && b->info.encrypted)
+		rc = keybag_decode(&b->keybag,
+				   view_of(plist.keybag.ptr, plist.keybag.len),
+				   err);
+	if (rc < 0)
+		return mb_err_prefix(err, rc, "%s", path);
+	if (!b->info.encrypted)
+		b->unlocked = true;
+	read_info(b, &plist);
+	*out = mb_steal(&b);
+	return 0;
+}
+
+void mb_backup_free(struct mb_backup *b)
+{
+	if (!b)
+		return;
+	manifest_free(b->manifest);
+	for (size_t i = 0; i < b->domain_count; i++)
+		free(b->domains[i].name);
+	free(b->domains);
+	if (b->dir_fd >= 0)
+		close(b->dir_fd);
+	if (b->snapshot_fd >= 0)
+		close(b->snapshot_fd);
+	free((char *)b->info.source);
+	free((char *)b->info.udid);
+	free((char *)b->info.device_name);
+	free((char *)b->info.product_type);
+	free((char *)b->info.product_name);
+	free((char *)b->info.product_version);
+	free((char *)b->info.build_version);
+	free((char *)b->info.serial_number);
+	keyring_wipe(&b->keyring);
+	free(b);
+}
+
+int mb_backup_derive(struct mb_backup *b, const char *password,
+		     size_t password_len, uint8_t key[MB_DERIVED_KEY_LEN],
+		     struct mb_err *err)
+{
+	if (!b->info.encrypted)
+		return mb_err_set(err, -EINVAL, "%s: not encrypted, has no key",
+				  b->info.source);
+	return keyring_derive(key, &b->keybag,
+			      view_of(password, password_len), err);
+}
+
+int mb_backup_unlock(struct mb_backup *b,
+		     const uint8_t key[MB_DERIVED_KEY_LEN], struct mb_err *err)
+{
+	int rc;
+
+	if (!b->info.encrypted)
+		return 0;
+	rc = keyring_unlock(&b->keyring, &b->keybag, key, err);
+	if (rc < 0)
+		return mb_err_prefix(err, rc, "%s", b->info.source);
+	b->unlocked = true;
+	return 0;
+}
+
+static int add_domain(void *arg, struct mb_slice name, int64_t root)
+{
+	struct mb_backup *b = arg;
+	struct backup_domain *d;
+
+	/* grows at powers of two */
+	if (!(b->domain_count & (b->domain_count - 1))) {
+		size_t cap = b->domain_count ? 2 * b->domain_count : 1;
+
+		d = reallocarray(b->domains, cap, sizeof(*d));
+		if (!d)
+			return -ENOMEM;
+		b->domains = d;
+	}
+	d = &b->domains[b->domain_count];
+	d->name = malloc(name.len + 1);
+	if (!d->name)
+		return -ENOMEM;
+	memcpy(d->name, name.ptr, name.len);
+	d->name[name.len] = '\0';
+	d->name_len = name.len;
+	d->root = root;
+	b->domain_count++;
+	return 0;
+}
+
+static int open_manifest(struct mb_backup *b, struct mb_err *err)
+{
+	const char *name = b->info.format == MB_FORMAT_DB ? "Manifest.db" :
+							    "Manifest.mbdb";
+	const uint8_t *use_key = NULL;
+	uint8_t key[KEY_LEN];
+	struct payload *p = NULL;
+	int rc;
+
+	if (b->info.manifest_encrypted) {
+		rc = b->unlocked ? keyring_unwrap(&b->keyring, key,
+						  b->manifest_key, 0) :
+				   -ENOKEY;
+		if (rc == -ENOKEY && b->unlocked)
+			return mb_err_set(
+				err, -EBADMSG,
+				"ManifestKey needs class %u, which the key bag lacks",
+				le32_at(b->manifest_key));
+		if (rc == -ENOKEY)
+			return mb_err_set(err, rc, "password needed");
+		if (rc < 0)
+			return mb_err_set(err, rc, "ManifestKey is damaged");
+		use_key = key;
+	}
+	rc = payload_open(&p, b->manifest_fd, name, use_key);
+	crypto_wipe(key, sizeof(key));
+	if (rc < 0)
+		return mb_err_set(err, rc, "%s: %s", name, strerror(-rc));
+	if (use_key && payload_stored_len(p) % BLOCK_LEN) {
+		int64_t len = payload_stored_len(p);
+
+		payload_free(p);
+		return mb_err_set(
+			err, -EBADMSG,
+			"%s: cut off: its %lld bytes are not a whole number of cipher blocks",
+			name, (long long)len);
+	}
+	if (has_file(b->manifest_fd, "Manifest.db-wal"))
+		backup_note(b, "Manifest.db-wal is left aside: changes that another program made");
+	return b->info.format == MB_FORMAT_DB ?
+		       manifest_open_db(&b->manifest, p, err) :
+		       manifest_open_mbdb(&b->manifest, p, err);
+}
+
+int mb_backup_load(struct mb_backup *b, struct mb_err *err)
+{
+	int rc = 0;
+
+	if (b->manifest)
+		return 0;
+	rc = open_manifest(b, err);
+	if (rc == 0) {
+		manifest_on_note(b->manifest, pass_note, b);
+		rc = manifest_each_domain_do(b->manifest, add_domain, b, err);
+		if (rc == -ENOMEM)
+			mb_err_set(err, rc, "out of memory");
+	}
+	return rc < 0 ? mb_err_prefix(err, rc, "%s", b->info.source) : 0;
+}
+
+static int count_entry(void *arg, const struct manifest_entry *entry)
+{
+	struct mb_totals *t = arg;
+
+	t->records++;
+	if (entry->type == MB_DIR || entry->type == MB_LINK)
+		return 0;
+	t->files++;
+	if (entry->size > 0)
+		t->bytes += (uint64_t)entry->size;
+	return 0;
+}
+
+int mb_backup_each_domain(struct mb_backup *b,
+			  int (*each)(void *arg, struct mb_slice domain,
+				      const struct mb_totals *totals),
+			  void *arg, struct mb_totals *sum, struct mb_err *err)
+{
+	struct mb_totals all = { 0 };
+
+	if (!b->manifest)
+		return mb_err_set(err, -ENOKEY, "not loaded");
+	for (size_t i = 0; i < b->domain_count; i++) {
+		struct mb_slice name = { b->domains[i].name,
+					 b->domains[i].name_len };
+		struct mb_totals t = { 0 };
+		int rc;
+
+		rc = manifest_scan(b->manifest, name, true, count_entry, &t,
+				   err);
+		if (rc == 0 && each)
+			rc = each(arg, name, &t);
+		if (rc)
+			return rc;
+		all.records += t.records;
+		all.files += t.files;
+		all.bytes += t.bytes;
+	}
+	if (sum)
+		*sum = all;
+	return 0;
+}
+
+int mb_backup_open_plist(struct mb_backup *b, enum mb_plist which, int64_t *len)
+{
+	static const char *const names[] = {
+		[MB_PLIST_INFO] = "Info.plist",
+		[MB_PLIST_MANIFEST] = "Manifest.plist",
+		[MB_PLIST_STATUS] = "Status.plist",
+	};
+
+	return beneath_open_file(b->dir_fd, names[which], len);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef OPENED_H
+#define OPENED_H
+
+#include "keyring.h"
+#include "manifest.h"
+#include "manifest_plist.h"
+#include "mb/backup.h"
+#include "payload.h"
+
+/* An opened backup as the modules of the model see it; callers do not. */
+
+struct backup_domain {
+	char *name;
+	size_t name_len;
+	int64_t root; /* handle, or MANIFEST_NO_RECORD */
+};
+
+struct mb_backup {
+	int dir_fd;
+	int snapshot_fd; /* Snapshot/, only while its content counts; or -1 */
+	struct mb_backup_info info;
+	struct payload_places places;
+	int manifest_fd; /* the folder that holds the manifest; borrowed */
+	uint8_t manifest_key[STORED_KEY_LEN];
+	struct keybag keybag;
+	struct keyring keyring;
+	bool unlocked;
+
+	/* from mb_backup_load on */
+	struct manifest *manifest;
+	struct backup_domain *domains;
+	size_t domain_count;
+
+	void (*note)(void *arg, const char *line);
+	void *note_arg;
+	struct mb_err early_note; /* what was odd before there was a listener */
+};
+
+/* Pass a line on; nothing that ends up in it needs to be printable. */
+void backup_note(struct mb_backup *backup, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "mb/reader.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "opened.h"
+
+struct mb_reader {
+	struct payload *payload; /* NULL for an empty file without one */
+	struct payload_extent extent;
+};
+
+static void free_reader(struct mb_reader *r)
+{
+	mb_reader_free(r);
+}
+MB_DEFINE_AUTO(struct mb_reader, free_reader)
+
+/* 1: @key is filled; 0: the payload is plain */
+static int file_key(struct mb_backup *b, const struct mb_record *rec,
+		    uint8_t key[KEY_LEN], struct mb_err *err)
+{
+	int rc;
+
+	if (!b->info.encrypted)
+		return 0; /* a key is left over in decrypted copies */
+	if (!b->unlocked)
+		return mb_err_set(err, -ENOKEY, "password needed");
+	if (!rec->wrapped_key_len)
+		return rec->damage ? mb_err_set(err, -EBADMSG, "%s",
+						rec->damage) :
+				     0;
+	if (rec->wrapped_key_len != STORED_KEY_LEN)
+		return mb_err_set(err, -EBADMSG,
+				  "file key is not %d bytes long",
+				  STORED_KEY_LEN);
+	rc = keyring_unwrap(&b->keyring, key, rec->wrapped_key,
+			    rec->protection_class);
+	if (rc == -ENOKEY)
+		return mb_err_set(err, rc,
+				  "no key for protection class %u in the key bag",
+				  le32_at(rec->wrapped_key));
+	if (rc < 0)
+		return mb_err_set(err, rc, "file key is damaged");
+	return 1;
+}
+
+static int find_payload(struct mb_reader *r, struct mb_backup *b,
+			const struct mb_record *rec,
+			const uint8_t key[KEY_LEN], struct mb_err *err)
+{
+	int rc;
+
+	if (!rec->file_id[0])
+		return mb_err_set(err, -ENODATA, "file ID is malformed");
+	rc = payload_find(&r->payload, &b->places, rec->file_id, key);
+	if (rc == -ENOENT && !rec->size && !rec->damage)
+		return 0;
+	if (rc == -ENOENT)
+		return mb_err_set(err, -ENODATA, "payload %s is missing",
+				  rec->file_id);
+	if (rc == -ELOOP || rc == -EXDEV || rc == -EBADMSG || rc == -EISDIR)
+		return mb_err_set(err, -ENODATA,
+				  "payload %s is no regular file inside the backup",
+				  rec->file_id);
+	if (rc == 0)
+		rc = payload_measure(r->payload, rec->size, &r->extent);
+	if (rc < 0)
+		return mb_err_set(err, rc, "payload %s: %s", rec->file_id,
+				  strerror(-rc));
+	return 0;
+}
+
+int mb_reader_open(struct mb_reader **out, struct mb_backup *b,
+		   const struct mb_record *rec, struct mb_err *err)
+{
+	mb_auto(free_reader) struct mb_reader *r = calloc(1, sizeof(*r));
+	uint8_t key[KEY_LEN];
+	int rc;
+
+	if (!r)
+		return mb_err_set(err, -ENOMEM, "out of memory");
+	rc = file_key(b, rec, key, err);
+	if (rc >= 0)
+		rc = find_payload(r, b, rec, rc ? key : NULL, err);
+	crypto_wipe(key, sizeof(key));
+	if (rc < 0)
+		return rc;
+	*out = mb_steal(&r);
+	return 0;
+}
+
+void mb_reader_free(struct mb_reader *r)
+{
+	if (!r)
+		return;
+	payload_free(r->payload);
+	free(r);
+}
+
+int64_t mb_reader_get_size(const struct mb_reader *r)
+{
+	return r->extent.size;
+}
+
+const char *mb_reader_get_damage(const struct mb_reader *r, bool *fatal)
+{
+	*fatal = r->extent.readable < r->extent.size;
+	return r->extent.damage[0] ? r->extent.damage : NULL;
+}
+
+ssize_t mb_reader_pread(struct mb_reader *r, void *out, size_t len, int64_t off)
+{
+	ssize_t n;
+
+	if (off < 0)
+		return -EINVAL;
+	if (off >= r->extent.size || !len)
+		return 0;
+	if (off >= r->extent.readable)
+		return -EIO;
+	if (len > (uint64_t)(r->extent.readable - off))
+		len = (size_t)(r->extent.readable - off);
+	n = payload_pread(r->payload, out, len, off);
+	if (n == 0)
+		return -EIO; /* shrunk since it was opened */
+	return n;
+}

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Nodes live in chunks that never move, 32 bytes each, and their names in
+ * others. A folder's children are consecutive nodes sorted by name, so a
+ * lookup is a binary search and a listing a walk along the array.
+ *
+ * Writers hold the lock and append; what they append becomes visible when the
+ * folder's `loaded` is set. Readers therefore take no lock.
+ */
+#include "mb/tree.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node_store.h"
+#include "opened.h"
+#include "record.h"
+#include "tree_build.h"
+
+struct mb_tree {
+	struct mb_backup *backup;
+	enum mb_view view;
+	pthread_mutex_t lock; /* of everything that appends */
+	struct node_store nodes;
+	/* MB_VIEW_DOMAINS: the root's children, and whose they are */
+	uint32_t first_domain;
+	uint32_t *domain_of; /* index into the backup's domains */
+};
+
+static void free_tree(struct mb_tree *t)
+{
+	mb_tree_free(t);
+}
+MB_DEFINE_AUTO(struct mb_tree, free_tree)
+
+static bool is_domain(const struct mb_tree *t, uint32_t node)
+{
+	return t->view == MB_VIEW_DOMAINS && node >= t->first_domain &&
+	       node - t->first_domain < t->backup->domain_count;
+}
+
+static const struct backup_domain *domain_at(const struct mb_tree *t,
+					     uint32_t node)
+{
+	return &t->backup->domains[t->domain_of[node - t->first_domain]];
+}
+
+static struct mb_slice domain_name(const struct backup_domain *d)
+{
+	return (struct mb_slice){ d->name, d->name_len };
+}
+
+/* The root's folders are the domains. */
+static int plant_domains(struct mb_tree *t, struct mb_err *err)
+{
+	mb_auto(tree_build_free) struct tree_build *tb = NULL;
+	size_t count = t->backup->domain_count;
+	int rc;
+
+	t->domain_of = calloc(count + 1, sizeof(*t->domain_of));
+	tb = tree_build_new(t->backup);
+	if (!tb || !t->domain_of)
+		return mb_err_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < count; i++) {
+		rc = tree_build_add_domain(
+			tb, domain_name(&t->backup->domains[i]), (uint32_t)i);
+		if (rc < 0)
+			return mb_err_set(err, rc, "out of memory");
+	}
+	rc = tree_build_run(tb, &t->nodes, MB_ROOT, err);
+	if (rc < 0)
+		return rc;
+	t->first_domain = node_at(&t->nodes, MB_ROOT)->first;
+	for (size_t i = 0; i < count; i++) {
+		uint32_t number = t->first_domain + (uint32_t)i;
+		struct node *node = node_at(&t->nodes, number);
+
+		t->domain_of[i] = (uint32_t)node->handle;
+		node->handle = t->backup->domains[t->domain_of[i]].root;
+		atomic_store(&node->loaded, false);
+	}
+	return 0;
+}
+
+static int plant_device(struct mb_tree *t, struct mb_err *err)
+{
+	mb_auto(tree_build_free) struct tree_build *tb =
+		tree_build_new(t->backup);
+	int rc = 0;
+
+	if (!tb)
+		return mb_err_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < t->backup->domain_count && rc == 0; i++) {
+		mb_auto(buf_release) struct buf root = { 0 };
+		struct mb_slice name = domain_name(&t->backup->domains[i]);
+
+		rc = names_device_root(name, &root);
+		if (rc < 0)
+			return mb_err_set(err, rc, "out of memory");
+		rc = tree_build_add_records(
+			tb, name,
+			(struct mb_slice){ (char *)root.ptr, root.len }, err);
+	}
+	return rc < 0 ? rc : tree_build_run(tb, &t->nodes, MB_ROOT, err);
+}
+
+int mb_tree_open(struct mb_tree **out, struct mb_backup *backup,
+		 enum mb_view view, struct mb_err *err)
+{
+	mb_auto(free_tree) struct mb_tree *t = calloc(1, sizeof(*t));
+	uint32_t root;
+	int rc;
+
+	if (!t)
+		return mb_err_set(err, -ENOMEM, "out of memory");
+	pthread_mutex_init(&t->lock, NULL);
+	t->backup = backup;
+	t->view = view;
+	rc = node_store_add(&t->nodes, 2, &root); /* 0 is nobody, 1 the root */
+	if (rc < 0)
+		return mb_err_set(err, rc, "out of memory");
+	*node_at(&t->nodes, MB_ROOT) = (struct node){
+		.parent = MB_ROOT, .handle = NODE_MADE_UP, .type = MB_DIR
+	};
+	rc = view == MB_VIEW_DOMAINS ? plant_domains(t, err) :
+				       plant_device(t, err);
+	if (rc < 0)
+		return rc;
+	*out = mb_steal(&t);
+	return 0;
+}
+
+void mb_tree_free(struct mb_tree *t)
+{
+	if (!t)
+		return;
+	node_store_release(&t->nodes);
+	pthread_mutex_destroy(&t->lock);
+	free(t->domain_of);
+	free(t);
+}
+
+static int load_domain(struct mb_tree *t, uint32_t number, struct mb_err *err)
+{
+	mb_auto(tree_build_free) struct tree_build *tb =
+		tree_build_new(t->backup);
+	int rc;
+
+	if (!tb)
+		return mb_err_set(err, -ENOMEM, "out of memory");
+	rc = tree_build_add_records(tb, domain_name(domain_at(t, number)),
+				    (struct mb_slice){ "", 0 }, err);
+	return rc < 0 ? rc : tree_build_run(tb, &t->nodes, number, err);
+}
+
+int mb_tree_children(struct mb_tree *t, uint32_t dir, uint32_t *first,
+		     uint32_t *count, struct mb_err *err)
+{
+	struct node *node = node_at(&t->nodes, dir);
+	int rc = 0;
+
+	if (node->type != MB_DIR)
+		return mb_err_set(err, -ENOTDIR, "not a folder");
+	if (!atomic_load_explicit(&node->loaded, memory_order_acquire)) {
+		pthread_mutex_lock(&t->lock);
+		if (!atomic_load(&node->loaded))
+			rc = load_domain(t, dir, err);
+		pthread_mutex_unlock(&t->lock);
+		if (rc < 0)
+			return rc;
+	}
+	*first = node->first;
+	*count = node->count;
+	return 0;
+}
+
+static int compare_name(const char *a, size_t a_len, const char *b)
+{
+	size_t b_len = strlen(b);
+	int diff = memcmp(a, b, a_len < b_len ? a_len : b_len);
+
+	return diff ? diff : (a_len > b_len) - (a_len < b_len);
+}
+
+int mb_tree_lookup(struct mb_tree *t, uint32_t dir, const char *name,
+		   size_t name_len, uint32_t *node, struct mb_err *err)
+{
+	uint32_t first, count, low = 0, high;
+	int rc = mb_tree_children(t, dir, &first, &count, err);
+
+	if (rc < 0)
+		return rc;
+	high = count;
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+		int diff = compare_name(name, name_len,
+					mb_tree_get_name(t, first + mid));
+
+		if (!diff) {
+			*node = first + mid;
+			return 0;
+		}
+		if (diff < 0)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return mb_err_set(err, -ENOENT, "%.*s: no such entry",
+			  (int)(name_len < 300 ? name_len : 300), name);
+}
+
+int mb_tree_walk(struct mb_tree *t, const char *path, uint32_t *node,
+		 struct mb_err *err)
+{
+	*node = MB_ROOT;
+	for (;;) {
+		size_t len;
+		int rc;
+
+		path += strspn(path, "/");
+		len = strcspn(path, "/");
+		if (!len)
+			return 0;
+		rc = mb_tree_lookup(t, *node, path, len, node, err);
+		if (rc < 0)
+			return rc;
+		path += len;
+	}
+}
+
+const char *mb_tree_get_name(const struct mb_tree *t, uint32_t node)
+{
+	return node == MB_ROOT ?
+		       "" :
+		       name_at(&t->nodes, node_at(&t->nodes, node)->name);
+}
+
+uint32_t mb_tree_get_parent(const struct mb_tree *t, uint32_t node)
+{
+	return node_at(&t->nodes, node)->parent;
+}
+
+enum mb_type mb_tree_get_type(const struct mb_tree *t, uint32_t node)
+{
+	return node_at(&t->nodes, node)->type;
+}
+
+static int64_t open_for_size(struct mb_tree *t, const struct mb_record *rec)
+{
+	struct mb_reader *reader;
+	int64_t size;
+
+	if (mb_reader_open(&reader, t->backup, rec, NULL) < 0)
+		return rec->size > 0 ? rec->size : 0;
+	size = mb_reader_get_size(reader);
+	mb_reader_free(reader);
+	return size;
+}
+
+int mb_tree_stat(struct mb_tree *t, uint32_t number, struct mb_stat *st,
+		 struct mb_err *err)
+{
+	mb_auto(mb_record_release) struct mb_record rec = { 0 };
+	const struct node *node = node_at(&t->nodes, number);
+	int rc;
+
+	*st = (struct mb_stat){ .type = node->type };
+	if (node->handle == NODE_MADE_UP) {
+		st->made_up = true;
+		st->permissions = 0755;
+		st->mtime.tv_sec = t->backup->info.date;
+		st->ctime = st->birth = st->mtime;
+		return 0;
+	}
+	rc = manifest_get(t->backup->manifest, node->handle, &rec, err);
+	if (rc < 0)
+		return rc;
+	st->permissions = rec.mode & 07777;
+	st->mtime = rec.mtime;
+	st->ctime = rec.ctime;
+	st->birth = rec.birth;
+	if (node->type == MB_FILE)
+		st->size = open_for_size(t, &rec);
+	else if (node->type == MB_LINK)
+		st->size = (int64_t)rec.target.len;
+	return 0;
+}
+
+/*
+ * Domain and path of a folder without a record: as far down as the folder is,
+ * those of the first record below it.
+ */
+static int fill_made_up(struct mb_tree *t, uint32_t number,
+			struct mb_record *rec, struct mb_err *err)
+{
+	struct mb_slice path, component;
+	unsigned depth = 0;
+	uint32_t below;
+	size_t at = 0;
+	int rc;
+
+	if (t->view != MB_VIEW_DOMAINS || number == MB_ROOT)
+		return record_reset(rec, 0) < 0 ? -ENOMEM : 1;
+	if (is_domain(t, number)) {
+		struct mb_slice name = domain_name(domain_at(t, number));
+
+		if (record_reset(rec, name.len) < 0 ||
+		    record_keep(rec, &rec->domain, name.ptr, name.len) < 0)
+			return mb_err_set(err, -ENOMEM, "out of memory");
+		rec->path = (struct mb_slice){ "", 0 };
+		rec->type = MB_DIR;
+		return 1;
+	}
+	for (below = number; !is_domain(t, below);
+	     below = mb_tree_get_parent(t, below))
+		depth++;
+	for (below = number;
+	     node_at(&t->nodes, below)->handle == NODE_MADE_UP;)
+		below = node_at(&t->nodes, below)->first;
+	rc = manifest_get(t->backup->manifest, node_at(&t->nodes, below)->handle,
+			  rec, err);
+	if (rc < 0)
+		return rc;
+	path = rec->path;
+	while (depth-- && names_next(path, &at, &component))
+		rec->path.len = (size_t)(component.ptr + component.len -
+					 path.ptr);
+	*rec = (struct mb_record){
+		.domain = rec->domain, .path = rec->path, .type = MB_DIR,
+		.mem = rec->mem, .mem_len = rec->mem_len,
+		.mem_cap = rec->mem_cap
+	};
+	return 1;
+}
+
+int mb_tree_record(struct mb_tree *t, uint32_t number, struct mb_record *rec,
+		   struct mb_err *err)
+{
+	int64_t handle = node_at(&t->nodes, number)->handle;
+
+	if (handle == NODE_MADE_UP)
+		return fill_made_up(t, number, rec, err);
+	return manifest_get(t->backup->manifest, handle, rec, err);
+}
+
+int mb_tree_open_file(struct mb_tree *t, uint32_t number,
+		      struct mb_reader **out, struct mb_err *err)
+{
+	mb_auto(mb_record_release) struct mb_record rec = { 0 };
+	const struct node *node = node_at(&t->nodes, number);
+	int rc;
+
+	if (node->type == MB_DIR)
+		return mb_err_set(err, -EISDIR, "a folder");
+	if (node->type == MB_LINK)
+		return mb_err_set(err, -ELOOP, "a symbolic link");
+	rc = manifest_get(t->backup->manifest, node->handle, &rec, err);
+	return rc < 0 ? rc : mb_reader_open(out, t->backup, &rec, err);
+}
+
+bool mb_tree_first_report(struct mb_tree *t, uint32_t number)
+{
+	return !atomic_exchange(&node_at(&t->nodes, number)->reported, true);
+}

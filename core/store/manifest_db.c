@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "cleanup.h"
+#include "domain_index.h"
+#include "manifest.h"
+#include "manifest_vfs.h"
+#include "mbdb.h"
+#include "mbfile.h"
+#include "record.h"
+
+struct manifest_db {
+	struct manifest base;
+	pthread_mutex_t lock; /* one connection, one thread at a time */
+	struct payload *payload;
+	struct manifest_vfs *vfs;
+	sqlite3 *db;
+	sqlite3_stmt *get;
+	/* for a database without an index on its domains */
+	bool unindexed;
+	struct domain_index index;
+	/* work that is left to the running statement, in units of STEP_OPS */
+	int64_t budget;
+};
+
+/*
+ * A crafted b-tree can lead in circles that no page check sees: a scan of a
+ * few pages then goes on for ever. Reading a row takes about a dozen
+ * operations, and a row at least 64 bytes of file, so this much is ample.
+ */
+#define STEP_OPS 10000
+#define BUDGET_OPS(file_len) (20000000 + (file_len))
+
+static int on_progress(void *arg)
+{
+	struct manifest_db *m = arg;
+
+	return m->budget-- <= 0;
+}
+
+static void refill(struct manifest_db *m)
+{
+	m->budget = BUDGET_OPS(payload_stored_len(m->payload)) / STEP_OPS;
+}
+
+static int db_error(struct manifest_db *m, int sql_rc, struct mb_err *err)
+{
+	switch (sql_rc) {
+	case SQLITE_NOMEM:
+		return mb_err_set(err, -ENOMEM, "Manifest.db: out of memory");
+	case SQLITE_IOERR:
+		return mb_err_set(err, -EIO, "Manifest.db: cannot read it");
+	case SQLITE_INTERRUPT:
+		return mb_err_set(err, -EBADMSG,
+				  "Manifest.db: damaged (reading it goes in circles)");
+	default:
+		return mb_err_set(err, -EBADMSG, "Manifest.db: %s",
+				  sqlite3_errmsg(m->db));
+	}
+}
+
+static void finalize(sqlite3_stmt *stmt)
+{
+	sqlite3_finalize(stmt);
+}
+MB_DEFINE_AUTO(sqlite3_stmt, finalize)
+
+static int prepare(struct manifest_db *m, sqlite3_stmt **stmt, const char *sql,
+		   struct mb_err *err)
+{
+	int rc = sqlite3_prepare_v2(m->db, sql, -1, stmt, NULL);
+
+	return rc == SQLITE_OK ? 0 : db_error(m, rc, err);
+}
+
+/* 1: a row is there; 0: no more */
+static int step(struct manifest_db *m, sqlite3_stmt *stmt, struct mb_err *err)
+{
+	int rc = sqlite3_step(stmt);
+
+	if (rc == SQLITE_ROW)
+		return 1;
+	return rc == SQLITE_DONE ? 0 : db_error(m, rc, err);
+}
+
+static struct mb_slice column(sqlite3_stmt *stmt, int i)
+{
+	struct mb_slice s;
+
+	if (sqlite3_column_type(stmt, i) == SQLITE_BLOB)
+		s.ptr = sqlite3_column_blob(stmt, i);
+	else
+		s.ptr = (const char *)sqlite3_column_text(stmt, i);
+	s.len = (size_t)sqlite3_column_bytes(stmt, i);
+	if (!s.ptr)
+		s = (struct mb_slice){ "", 0 };
+	return s;
+}
+
+/* The type told by the flags column; higher bits are the device's own state. */
+static enum mb_type flags_type(sqlite3_stmt *stmt, int i)
+{
+	int flags = sqlite3_column_int(stmt, i) & 7;
+
+	return flags == MB_FILE || flags == MB_DIR || flags == MB_LINK ?
+		       (enum mb_type)flags :
+		       0;
+}
+
+static bool is_file_id(struct mb_slice s)
+{
+	uint8_t digest[SHA1_LEN];
+	char hex[2 * SHA1_LEN + 1];
+
+	if (s.len != 2 * SHA1_LEN)
+		return false;
+	memcpy(hex, s.ptr, s.len);
+	hex[s.len] = '\0';
+	return hex_decode(digest, sizeof(digest), hex);
+}
+
+/* columns: fileID, domain, relativePath, flags, file */
+static int fill_record(struct mb_record *rec, sqlite3_stmt *row)
+{
+	struct mb_slice id = column(row, 0), domain = column(row, 1);
+	struct mb_slice path = column(row, 2), blob = column(row, 4);
+	struct mb_slice kept;
+	int rc;
+
+	rc = record_reset(rec, domain.len + path.len + blob.len +
+				       MBFILE_ROOM(blob.len));
+	if (rc < 0 || record_keep(rec, &rec->domain, domain.ptr, domain.len) ||
+	    record_keep(rec, &rec->path, path.ptr, path.len) ||
+	    record_keep(rec, &kept, blob.ptr, blob.len))
+		return -ENOMEM;
+	rc = mbfile_decode(rec, view_of(kept.ptr, kept.len));
+	if (rc == -ENOMEM)
+		return rc;
+	if (rc < 0)
+		rec->damage = "file record cannot be read";
+	rec->type = flags_type(row, 3);
+	if (!rec->type)
+		rec->type = mode_type(rec->mode);
+	if (!rec->type) {
+		rec->type = MB_FILE;
+		if (!rec->damage)
+			rec->damage = "neither flags nor mode tell a type";
+	}
+	if (is_file_id(id)) {
+		memcpy(rec->file_id, id.ptr, id.len);
+		rec->file_id[id.len] = '\0';
+	} else if (!rec->damage) {
+		rec->damage = "file ID is malformed";
+	}
+	if (rec->size < 0 && !rec->damage)
+		rec->damage = "recorded size is negative";
+	return 0;
+}
+
+static int get_locked(struct manifest_db *m, int64_t rowid,
+		      struct mb_record *rec, struct mb_err *err)
+{
+	int rc;
+
+	refill(m);
+	sqlite3_bind_int64(m->get, 1, rowid);
+	rc = step(m, m->get, err);
+	if (rc == 0)
+		rc = mb_err_set(err, -ENOENT, "Manifest.db: no row %lld",
+				(long long)rowid);
+	else if (rc == 1 && fill_record(rec, m->get) < 0)
+		rc = mb_err_set(err, -ENOMEM, "out of memory");
+	sqlite3_reset(m->get);
+	return rc < 0 ? rc : 0;
+}
+
+static int db_get(struct manifest *base, int64_t handle, struct mb_record *rec,
+		  struct mb_err *err)
+{
+	struct manifest_db *m = (struct manifest_db *)base;
+	int rc;
+
+	pthread_mutex_lock(&m->lock);
+	rc = get_locked(m, handle, rec, err);
+	pthread_mutex_unlock(&m->lock);
+	return rc;
+}
+
+/* Numbers and blobs sort before and behind all text. */
+static int note_other_domains(struct manifest_db *m, struct mb_err *err)
+{
+	mb_auto(finalize) sqlite3_stmt *stmt = NULL;
+	int rc;
+
+	rc = prepare(m, &stmt,
+		     "SELECT EXISTS (SELECT 1 FROM Files WHERE domain < '') OR "
+		     "EXISTS (SELECT 1 FROM Files WHERE domain >= x'')",
+		     err);
+	if (rc == 0)
+		rc = step(m, stmt, err);
+	if (rc < 0)
+		return rc;
+	if (sqlite3_column_int(stmt, 0))
+		manifest_note(&m->base,
+			      "Manifest.db: records left out whose domain is no text");
+	return 0;
+}
+
+/*
+ * The distinct domains by one seek each, instead of a scan of the index:
+ * a "loose" index scan.
+ */
+static int each_indexed_domain(struct manifest_db *m,
+			       const struct domain_index *roots,
+			       manifest_each_domain *each, void *arg,
+			       struct mb_err *err)
+{
+	mb_auto(finalize) sqlite3_stmt *begin = NULL;
+	mb_auto(finalize) sqlite3_stmt *next = NULL;
+	mb_auto(buf_release) struct buf last = { 0 };
+	sqlite3_stmt *stmt;
+	int rc;
+
+	rc = prepare(m, &begin,
+		     "SELECT domain FROM Files WHERE domain >= '' "
+		     "AND typeof(domain) = 'text' ORDER BY domain LIMIT 1",
+		     err);
+	if (rc == 0)
+		rc = prepare(m, &next,
+			     "SELECT domain FROM Files WHERE domain > ?1 "
+			     "AND typeof(domain) = 'text' "
+			     "ORDER BY domain LIMIT 1",
+			     err);
+	if (rc < 0)
+		return rc;
+	refill(m);
+	for (stmt = begin; (rc = step(m, stmt, err)) == 1; stmt = next) {
+		struct mb_slice domain = column(stmt, 0);
+		int64_t root = MANIFEST_NO_RECORD;
+		size_t first, count;
+
+		domain_index_range(roots, domain, &first, &count);
+		if (count)
+			root = roots->entries[first + count - 1].handle;
+		last.len = 0;
+		if (buf_add(&last, domain.ptr, domain.len) < 0 ||
+		    buf_add_u8(&last, 0) < 0)
+			return mb_err_set(err, -ENOMEM, "out of memory");
+		domain.ptr = (char *)last.ptr;
+		rc = each(arg, domain, root);
+		if (rc)
+			return rc;
+		sqlite3_reset(next);
+		sqlite3_bind_text(next, 1, domain.ptr, (int)domain.len,
+				  SQLITE_STATIC);
+	}
+	return rc < 0 ? rc : note_other_domains(m, err);
+}
+
+/* Records of the domains' own folders, by domain. */
+static int find_roots(struct manifest_db *m, struct domain_index *roots,
+		      struct mb_err *err)
+{
+	mb_auto(finalize) sqlite3_stmt *stmt = NULL;
+	int rc;
+
+	rc = prepare(m, &stmt,
+		     "SELECT rowid, domain FROM Files WHERE relativePath = '' "
+		     "AND typeof(domain) = 'text' AND length(file) > 0",
+		     err);
+	if (rc < 0)
+		return rc;
+	refill(m);
+	while ((rc = step(m, stmt, err)) == 1)
+		if (domain_index_add(roots, column(stmt, 1),
+				     sqlite3_column_int64(stmt, 0), true) < 0)
+			return mb_err_set(err, -ENOMEM, "out of memory");
+	domain_index_seal(roots);
+	return rc;
+}
+
+static int db_each_domain(struct manifest *base, manifest_each_domain *each,
+			  void *arg, struct mb_err *err)
+{
+	struct manifest_db *m = (struct manifest_db *)base;
+	struct domain_index roots = { 0 };
+	int rc;
+
+	if (m->unindexed)
+		return domain_index_each(&m->index, each, arg);
+	pthread_mutex_lock(&m->lock);
+	rc = find_roots(m, &roots, err);
+	if (rc == 0)
+		rc = each_indexed_domain(m, &roots, each, arg, err);
+	pthread_mutex_unlock(&m->lock);
+	domain_index_release(&roots);
+	return rc;
+}
+
+/* columns: rowid, relativePath, flags, type of relativePath, file (or NULL) */
+static int scan_row(struct manifest_db *m, sqlite3_stmt *row, bool sizes,
+		    uint64_t *left_out, struct mb_record *rec,
+		    manifest_each_entry *each, void *arg)
+{
+	struct manifest_entry entry = {
+		.handle = sqlite3_column_int64(row, 0),
+		.path = column(row, 1),
+		.type = flags_type(row, 2),
+	};
+
+	(void)m;
+	if (sqlite3_column_type(row, 1) == SQLITE_NULL ||
+	    entry.path.len > MANIFEST_PATH_MAX) {
+		++*left_out;
+		return 0;
+	}
+	if (sizes) {
+		struct mb_slice blob = column(row, 3);
+
+		if (record_reset(rec, MBFILE_ROOM(blob.len)) < 0)
+			return -ENOMEM;
+		mbfile_decode(rec, view_of(blob.ptr, blob.len));
+		entry.size = rec->size;
+		if (!entry.type)
+			entry.type = mode_type(rec->mode);
+	}
+	return each(arg, &entry);
+}
+
+/*
+ * Rows without a file column are working state of the device, no entries
+ * (iphone-backup(5), MANIFEST.DB).
+ */
+#define SCAN_COLUMNS "SELECT rowid, relativePath, flags"
+#define SCAN_FROM " FROM Files WHERE length(file) > 0 AND "
+
+static int scan_locked(struct manifest_db *m, struct mb_slice domain,
+		       bool sizes, manifest_each_entry *each, void *arg,
+		       struct mb_err *err)
+{
+	static const char *const sql[2][2] = {
+		{ SCAN_COLUMNS SCAN_FROM "domain = ?1",
+		  SCAN_COLUMNS ", file" SCAN_FROM "domain = ?1" },
+		{ SCAN_COLUMNS SCAN_FROM "rowid = ?1",
+		  SCAN_COLUMNS ", file" SCAN_FROM "rowid = ?1" },
+	};
+	mb_auto(finalize) sqlite3_stmt *stmt = NULL;
+	mb_auto(mb_record_release) struct mb_record rec = { 0 };
+	size_t at = 0, count = 1;
+	uint64_t left_out = 0;
+	int rc;
+
+	rc = prepare(m, &stmt, sql[m->unindexed][sizes], err);
+	if (rc < 0)
+		return rc;
+	refill(m);
+	if (m->unindexed)
+		domain_index_range(&m->index, domain, &at, &count);
+	else
+		sqlite3_bind_text(stmt, 1, domain.ptr, (int)domain.len,
+				  SQLITE_STATIC);
+	for (size_t end = at + count; at < end && rc == 0; at++) {
+		if (m->unindexed)
+			sqlite3_bind_int64(stmt, 1,
+					   m->index.entries[at].handle);
+		while ((rc = step(m, stmt, err)) == 1) {
+			rc = scan_row(m, stmt, sizes, &left_out, &rec, each,
+				      arg);
+			if (rc)
+				return rc;
+		}
+		sqlite3_reset(stmt);
+	}
+	if (left_out)
+		manifest_note(&m->base,
+			      "Manifest.db: %llu records of %.*s left out: no path, or one of more than %d bytes",
+			      (unsigned long long)left_out, (int)domain.len,
+			      domain.ptr, MANIFEST_PATH_MAX);
+	return rc;
+}
+
+static int db_scan(struct manifest *base, struct mb_slice domain, bool sizes,
+		   manifest_each_entry *each, void *arg, struct mb_err *err)
+{
+	struct manifest_db *m = (struct manifest_db *)base;
+	int rc;
+
+	pthread_mutex_lock(&m->lock);
+	rc = scan_locked(m, domain, sizes, each, arg, err);
+	pthread_mutex_unlock(&m->lock);
+	return rc;
+}
+
+static void db_free(struct manifest *base)
+{
+	struct manifest_db *m = (struct manifest_db *)base;
+
+	sqlite3_finalize(m->get);
+	manifest_vfs_close(m->vfs);
+	payload_free(m->payload);
+	domain_index_release(&m->index);
+	pthread_mutex_destroy(&m->lock);
+	free(m);
+}
+
+static const struct manifest_ops db_ops = {
+	.free = db_free,
+	.each_domain = db_each_domain,
+	.scan = db_scan,
+	.get = db_get,
+};
+
+/* An ordinary table: neither a view nor a virtual one, which would run code. */
+static int check_table(struct manifest_db *m, struct mb_err *err)
+{
+	mb_auto(finalize) sqlite3_stmt *stmt = NULL;
+	int rc;
+
+	rc = prepare(m, &stmt,
+		     "SELECT type, rootpage FROM sqlite_master "
+		     "WHERE name = 'Files' COLLATE NOCASE",
+		     err);
+	if (rc < 0)
+		return rc;
+	rc = step(m, stmt, err);
+	if (rc < 0)
+		return rc;
+	if (rc == 0)
+		return mb_err_set(err, -EBADMSG,
+				  "Manifest.db: has no table Files");
+	if (strcmp((const char *)sqlite3_column_text(stmt, 0), "table") ||
+	    sqlite3_column_int(stmt, 1) <= 0)
+		return mb_err_set(err, -EBADMSG,
+				  "Manifest.db: Files is no ordinary table");
+	return 0;
+}
+
+static int has_domain_index(struct manifest_db *m, struct mb_err *err)
+{
+	mb_auto(finalize) sqlite3_stmt *stmt = NULL;
+	int rc;
+
+	rc = prepare(m, &stmt,
+		     "SELECT 1 FROM pragma_index_list('Files') AS l "
+		     "JOIN pragma_index_xinfo(l.name) AS x WHERE x.seqno = 0 "
+		     "AND x.name = 'domain' AND x.coll = 'BINARY' "
+		     "AND NOT l.partial",
+		     err);
+	return rc < 0 ? rc : step(m, stmt, err);
+}
+
+static int build_index(struct manifest_db *m, struct mb_err *err)
+{
+	mb_auto(finalize) sqlite3_stmt *stmt = NULL;
+	int rc;
+
+	rc = prepare(m, &stmt,
+		     "SELECT rowid, domain, relativePath = '' FROM Files "
+		     "WHERE length(file) > 0 AND typeof(domain) = 'text'",
+		     err);
+	if (rc < 0)
+		return rc;
+	refill(m);
+	while ((rc = step(m, stmt, err)) == 1)
+		if (domain_index_add(&m->index, column(stmt, 1),
+				     sqlite3_column_int64(stmt, 0),
+				     sqlite3_column_int(stmt, 2)) < 0)
+			return mb_err_set(err, -ENOMEM, "out of memory");
+	domain_index_seal(&m->index);
+	return rc;
+}
+
+static int prepare_all(struct manifest_db *m, struct mb_err *err)
+{
+	int rc;
+
+	refill(m);
+	rc = check_table(m, err);
+	if (rc == 0)
+		rc = prepare(m, &m->get,
+			     "SELECT fileID, domain, relativePath, flags, file "
+			     "FROM Files WHERE rowid = ?1",
+			     err);
+	if (rc == 0)
+		rc = has_domain_index(m, err);
+	if (rc == 0) {
+		m->unindexed = true;
+		rc = build_index(m, err);
+	}
+	return rc < 0 ? rc : 0;
+}
+
+int manifest_open_db(struct manifest **out, struct payload *p,
+		     struct mb_err *err)
+{
+	struct manifest_db *m = calloc(1, sizeof(*m));
+	int rc;
+
+	if (!m) {
+		payload_free(p);
+		return mb_err_set(err, -ENOMEM, "out of memory");
+	}
+	m->base.ops = &db_ops;
+	m->payload = p;
+	pthread_mutex_init(&m->lock, NULL);
+	rc = manifest_vfs_open(&m->vfs, &m->db, p, err);
+	if (rc < 0) {
+		mb_err_prefix(err, rc, "Manifest.db");
+	} else {
+		sqlite3_progress_handler(m->db, STEP_OPS, on_progress, m);
+		rc = prepare_all(m, err);
+	}
+	if (rc < 0) {
+		db_free(&m->base);
+		return rc;
+	}
+	*out = &m->base;
+	return 0;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef MANIFEST_VFS_H
+#define MANIFEST_VFS_H
+
+#include <sqlite3.h>
+
+#include "payload.h"
+
+/*
+ * SQLite reads Manifest.db through payload's pread, page by page: neither is
+ * any plaintext on disk, nor the whole of it in memory, and SQLite opens no
+ * file by itself.
+ */
+struct manifest_vfs;
+
+/*
+ * manifest_vfs_open - a read-only connection to a database in a payload
+ * @p: must outlive the connection
+ *
+ * Every limit and switch for hostile files is set. One thread at a time.
+ *
+ * Returns 0; -EBADMSG if it is no SQLite database; -ENOMEM; -EIO.
+ */
+int manifest_vfs_open(struct manifest_vfs **out, sqlite3 **db,
+		      struct payload *p, struct mb_err *err);
+
+/* Closes the connection too; its statements must have been finalized. */
+void manifest_vfs_close(struct manifest_vfs *vfs);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef PAYLOAD_H
+#define PAYLOAD_H
+
+#include "crypto.h"
+
+/*
+ * The stored content of one record, or any other file of a backup that is
+ * stored the same way (Manifest.db): plain, or AES-256-CBC with a zero IV and
+ * PKCS#7 padding (iphone-backup(5), PAYLOADS).
+ */
+struct payload;
+
+/*
+ * payload_open - a file below the backup's folder
+ * @path: relative to @dir_fd, no links followed
+ * @key: NULL for a plain one
+ *
+ * Returns 0; -ENOENT; -EBADMSG if it is no regular file; errors of the system.
+ */
+int payload_open(struct payload **out, int dir_fd, const char *path,
+		 const uint8_t key[KEY_LEN]);
+
+/* The folders in which payloads are, and how they are named (LAYOUT). */
+struct payload_places {
+	int dir_fds[2]; /* tried in this order; borrowed */
+	unsigned count;
+	bool flat_first; /* "<id>" before "<id[0:2]>/<id>"; both are tried */
+};
+
+/*
+ * payload_find - open the payload of a file ID
+ *
+ * Returns as payload_open; -ENOENT if it is in none of the places.
+ */
+int payload_find(struct payload **out, const struct payload_places *places,
+		 const char *file_id, const uint8_t key[KEY_LEN]);
+
+void payload_free(struct payload *p);
+MB_DEFINE_AUTO(struct payload, payload_free)
+
+/* Bytes on disk. */
+int64_t payload_stored_len(const struct payload *p);
+
+/*
+ * payload_pread - read plaintext
+ * @off: plaintext offset in bytes
+ *
+ * Any offset and length; short only at the end of the stored whole blocks:
+ * padding is not looked at. What is read from disk follows @len. Safe from
+ * several threads.
+ *
+ * Returns bytes read, 0 at the end; -EIO and other errors of the system.
+ */
+ssize_t payload_pread(struct payload *p, void *out, size_t len, int64_t off);
+
+struct payload_extent {
+	int64_t size;     /* what to show as the file's length */
+	int64_t readable; /* bytes from the front that can be right */
+	char damage[128]; /* one line, "" if there is nothing to say */
+};
+
+/*
+ * payload_measure - true length, by the padding
+ * @recorded: Size of the record, a hint; negative if unusable
+ *
+ * Reads at most one block. Returns 0 or an error of the system.
+ */
+int payload_measure(struct payload *p, int64_t recorded,
+		    struct payload_extent *extent);
+
+#endif
