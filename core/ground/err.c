@@ -5,11 +5,15 @@
 #include <stdio.h>
 #include <string.h>
 
+/* C0 and DEL are one byte, C1 (0x80 to 0x9f) are C2 80 to C2 9F in UTF-8. */
 static void make_printable(char *text)
 {
-	for (; *text; text++)
-		if ((unsigned char)*text < 0x20 || *text == 0x7f)
-			*text = '?';
+	for (unsigned char *p = (unsigned char *)text; *p; p++) {
+		if (*p < 0x20 || *p == 0x7f)
+			*p = '?';
+		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+			p[0] = p[1] = '?';
+	}
 }
 
 int mb_err_set(struct mb_err *err, int code, const char *fmt, ...)

@@ -131,7 +131,7 @@ static int explain_absence(struct mb_backup *b, const char *path,
 	bool mdinfo = false;
 	DIR *dir;
 
-	if (has_manifest(snapshot))
+	if (snapshot >= 0 || (b->info.snapshot_state && !b->info.complete))
 		return mb_err_set(
 			err, -ENOENT,
 			"%s: the backup was interrupted before it was first complete",
@@ -309,6 +309,9 @@ int mb_backup_open(struct mb_backup **out, const char *path,
 			return mb_err_prefix(err, rc, "%s", path);
 	}
 	rc = detect(b, &plist, has_plist, err);
+	if (rc == 0 && b->info.encrypted && !plist.keybag.len)
+		rc = mb_err_set(err, -EBADMSG,
+				"Manifest.plist: encrypted, but has no key bag");
 	if (rc == 0 && b->info.encrypted)
 		rc = keybag_decode(&b->keybag,
 				   view_of(plist.keybag.ptr, plist.keybag.len),

@@ -238,6 +238,29 @@ const char *mb_tree_get_name(const struct mb_tree *t, uint32_t node)
 		       name_at(&t->nodes, node_at(&t->nodes, node)->name);
 }
 
+void mb_tree_get_path(const struct mb_tree *t, uint32_t node, char *out,
+		      size_t size)
+{
+	size_t at = size - 1; /* filled from its end */
+
+	out[at] = '\0';
+	for (; node != MB_ROOT; node = mb_tree_get_parent(t, node)) {
+		const char *name = mb_tree_get_name(t, node);
+		size_t len = strlen(name), slash = out[at] ? 1 : 0;
+
+		if (at < len + slash + strlen("...")) {
+			at -= strlen("...");
+			memcpy(out + at, "...", strlen("..."));
+			break;
+		}
+		if (slash)
+			out[--at] = '/';
+		at -= len;
+		memcpy(out + at, name, len);
+	}
+	memmove(out, out + at, size - at);
+}
+
 uint32_t mb_tree_get_parent(const struct mb_tree *t, uint32_t node)
 {
 	return node_at(&t->nodes, node)->parent;

@@ -31,7 +31,7 @@ struct manifest_db {
  * operations, and a row at least 64 bytes of file, so this much is ample.
  */
 #define STEP_OPS 10000
-#define BUDGET_OPS(file_len) (20000000 + (file_len))
+#define BUDGET_OPS(file_len) (2000000 + (file_len))
 
 static int on_progress(void *arg)
 {

@@ -50,6 +50,12 @@ int mb_tree_walk(struct mb_tree *tree, const char *path, uint32_t *node,
 
 /* The name that is shown, terminated; borrowed. "" for the root. */
 const char *mb_tree_get_name(const struct mb_tree *tree, uint32_t node);
+/*
+ * mb_tree_get_path - the shown path from the root, without a leading slash
+ * @out: terminated; the front is cut off, marked by "...", if it is too long
+ */
+void mb_tree_get_path(const struct mb_tree *tree, uint32_t node, char *out,
+		      size_t size);
 uint32_t mb_tree_get_parent(const struct mb_tree *tree, uint32_t node);
 enum mb_type mb_tree_get_type(const struct mb_tree *tree, uint32_t node);
 

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "idle.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "mountpoint.h"
+
+struct watch {
+	struct mount *mount;
+	const char *mountpoint;
+};
+
+static void *run(void *arg)
+{
+	struct watch *w = arg;
+	struct mount *m = w->mount;
+	long long idle_s = m->options->idle_s;
+
+	for (;;) {
+		long long left = atomic_load(&m->last_request_s) + idle_s -
+				 monotonic_s();
+
+		if (left > 0) {
+			sleep((unsigned)left);
+			continue;
+		}
+		/*
+		 * The kernel answers much without asking us; but an open file
+		 * or a working folder in the mount keeps it busy.
+		 */
+		if (!atomic_load(&m->open_files) &&
+		    mountpoint_unmount_idle(w->mountpoint) == 0)
+			break;
+		sleep((unsigned)idle_s);
+	}
+	free(w);
+	return NULL;
+}
+
+int idle_start(struct mount *m, const char *mountpoint)
+{
+	struct watch *w = calloc(1, sizeof(*w));
+	sigset_t all, before;
+	pthread_t thread;
+	int rc;
+
+	if (!w)
+		return -1;
+	*w = (struct watch){ m, mountpoint };
+	atomic_store(&m->last_request_s, monotonic_s());
+	/* signals are for the main thread */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = pthread_create(&thread, NULL, run, w);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (rc) {
+		free(w);
+		return -rc;
+	}
+	pthread_detach(thread);
+	return 0;
+}

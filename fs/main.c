@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "exit_status.h"
+#include "log.h"
+#include "mountpoint.h"
+#include "options.h"
+#include "serve.h"
+
+static void note(void *arg, const char *line)
+{
+	(void)arg;
+	log_line("%s", line);
+}
+
+/* A core file would put keys and plaintext on disk. */
+static void forbid_core_files(void)
+{
+	setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+}
+
+static void free_tree(struct mb_tree **tree)
+{
+	mb_tree_free(*tree);
+}
+
+static void free_backup(struct mb_backup **backup)
+{
+	mb_backup_free(*backup);
+}
+
+static int run(const struct options *o)
+{
+	__attribute__((cleanup(free_backup))) struct mb_backup *backup = NULL;
+	__attribute__((cleanup(free_tree))) struct mb_tree *tree = NULL;
+	char *mountpoint = NULL;
+	struct mb_err err;
+	int rc;
+
+	/* all that can be wrong is found before anything is mounted */
+	rc = mb_backup_open(&backup, o->backup, &err);
+	if (rc == 0) {
+		mb_backup_on_note(backup, note, NULL);
+		rc = mountpoint_check(o->mountpoint, backup, &mountpoint, &err);
+	}
+	if (rc == 0)
+		rc = unlock(backup, &o->unlock, &err);
+	if (rc == 0)
+		rc = mb_backup_load(backup, &err);
+	if (rc == 0)
+		rc = mb_tree_open(&tree, backup, o->view, &err);
+	if (rc < 0) {
+		log_line("%s", err.text);
+		rc = exit_status_of(rc);
+	} else if (!o->fake) {
+		rc = serve(o, backup, tree, mountpoint);
+	}
+	free(mountpoint);
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o;
+	int rc = EXIT_USAGE;
+
+	forbid_core_files();
+	switch (options_parse(&o, argc, argv)) {
+	case OPTIONS_RUN:
+		rc = run(&o);
+		break;
+	case OPTIONS_DONE:
+		rc = EXIT_FINE;
+		break;
+	case OPTIONS_BAD:
+		break;
+	}
+	options_release(&o);
+	return rc;
+}

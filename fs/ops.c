@@ -1,0 +1,581 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "ops.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "beneath.h"
+#include "cleanup.h"
+#include "log.h"
+#include "own_files.h"
+#include "xattrs.h"
+
+/* Nothing changes, so what the kernel knows stays true. Seconds. */
+#define FOR_EVER (86400.0 * 365 * 10)
+
+#define BLOCK_SIZE 4096
+
+/* An open file: of the tree, or one of our own. */
+struct handle {
+	struct mb_reader *reader;
+	int fd;
+};
+
+int fs_errno(int rc)
+{
+	switch (rc) {
+	case -ENODATA: /* of a payload; file managers take it for an xattr's */
+	case -EBADMSG:
+	case -EKEYREJECTED:
+		return EIO;
+	default:
+		return -rc;
+	}
+}
+
+long long monotonic_s(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+static struct mount *mount_of(fuse_req_t req)
+{
+	struct mount *m = fuse_req_userdata(req);
+
+	if (m->options->idle_s)
+		atomic_store(&m->last_request_s, monotonic_s());
+	return m;
+}
+
+/* One line for a damaged entry, however often it is met. */
+static void report(struct mount *m, uint32_t node, const char *what)
+{
+	char path[600];
+
+	if (!mb_tree_first_report(m->tree, node))
+		return;
+	mb_tree_get_path(m->tree, node, path, sizeof(path));
+	log_line("%s: %s", path, what);
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	struct mount *m = userdata;
+	const unsigned wanted = FUSE_CAP_READDIRPLUS | FUSE_CAP_CACHE_SYMLINKS |
+				FUSE_CAP_EXPORT_SUPPORT |
+				FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ |
+				FUSE_CAP_NO_OPENDIR_SUPPORT;
+
+	conn->want |= conn->capable & wanted;
+	/* attributes come with every listing, not by the kernel's guess */
+	conn->want &= ~(unsigned)FUSE_CAP_READDIRPLUS_AUTO;
+	if (m->on_ready)
+		m->on_ready(m);
+}
+
+static void set_owner(const struct mount *m, struct stat *st)
+{
+	int mode = S_ISDIR(st->st_mode) ? m->options->dir_mode :
+					  m->options->file_mode;
+
+	st->st_uid = m->options->uid;
+	st->st_gid = m->options->gid;
+	if (mode >= 0 && !S_ISLNK(st->st_mode))
+		st->st_mode = (st->st_mode & (mode_t)~07777) | (mode_t)mode;
+}
+
+static int fill_stat(struct mount *m, fuse_ino_t ino, struct stat *st)
+{
+	static const mode_t formats[] = { [MB_FILE] = S_IFREG,
+					  [MB_DIR] = S_IFDIR,
+					  [MB_LINK] = S_IFLNK };
+	struct mb_stat entry;
+	struct mb_err err;
+	int rc;
+
+	if (own_is(ino)) {
+		rc = own_stat(m->backup, ino, st);
+		set_owner(m, st);
+		return rc;
+	}
+	rc = mb_tree_stat(m->tree, (uint32_t)ino, &entry, &err);
+	if (rc < 0) {
+		report(m, (uint32_t)ino, err.text);
+		return rc;
+	}
+	*st = (struct stat){
+		.st_ino = ino,
+		.st_mode = formats[entry.type] | entry.permissions,
+		.st_nlink = 1, /* of a folder too: "unknown", as on btrfs */
+		.st_size = entry.size,
+		.st_blksize = BLOCK_SIZE,
+		.st_blocks = entry.size / 512 + (entry.size % 512 != 0),
+		.st_atim = entry.mtime,
+		.st_mtim = entry.mtime,
+		.st_ctim = entry.ctime,
+	};
+	set_owner(m, st);
+	return 0;
+}
+
+static int fill_entry(struct mount *m, fuse_ino_t ino,
+		      struct fuse_entry_param *e)
+{
+	*e = (struct fuse_entry_param){
+		.ino = ino,
+		.attr_timeout = FOR_EVER,
+		.entry_timeout = FOR_EVER,
+	};
+	return ino ? fill_stat(m, ino, &e->attr) : 0;
+}
+
+static fuse_ino_t parent_of(struct mount *m, fuse_ino_t ino)
+{
+	if (ino == OWN_DIR_INO)
+		return MB_ROOT;
+	return own_is(ino) ? OWN_DIR_INO :
+			     mb_tree_get_parent(m->tree, (uint32_t)ino);
+}
+
+/* 0 and an inode number, which is 0 if there is no such entry; or an error */
+static int lookup(struct mount *m, fuse_ino_t dir, const char *name,
+		  fuse_ino_t *ino)
+{
+	struct mb_err err;
+	uint32_t node = 0;
+	int rc;
+
+	*ino = 0;
+	/* an NFS server finds its way by these */
+	if (!strcmp(name, "."))
+		*ino = dir;
+	else if (!strcmp(name, ".."))
+		*ino = parent_of(m, dir);
+	else if (dir == MB_ROOT && !strcmp(name, OWN_DIR_NAME))
+		*ino = OWN_DIR_INO;
+	else if (dir == OWN_DIR_INO)
+		*ino = own_lookup(m->backup, name);
+	if (*ino || own_is(dir))
+		return 0;
+	rc = mb_tree_lookup(m->tree, (uint32_t)dir, name, strlen(name), &node,
+			    &err);
+	*ino = node;
+	if (rc == -ENOENT)
+		return 0;
+	if (rc < 0)
+		report(m, (uint32_t)dir, err.text);
+	return rc;
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t dir, const char *name)
+{
+	struct mount *m = mount_of(req);
+	struct fuse_entry_param e;
+	fuse_ino_t ino;
+	int rc;
+
+	rc = lookup(m, dir, name, &ino);
+	if (rc == 0)
+		rc = fill_entry(m, ino, &e); /* inode 0: "no", to be kept */
+	if (rc < 0)
+		fuse_reply_err(req, fs_errno(rc));
+	else
+		fuse_reply_entry(req, &e);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino,
+		       struct fuse_file_info *fi)
+{
+	struct stat st;
+	int rc = fill_stat(mount_of(req), ino, &st);
+
+	(void)fi;
+	if (rc < 0)
+		fuse_reply_err(req, fs_errno(rc));
+	else
+		fuse_reply_attr(req, &st, FOR_EVER);
+}
+
+static void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	struct mount *m = mount_of(req);
+	struct mb_record rec = { 0 };
+	char *target = NULL;
+	int rc;
+
+	rc = mb_tree_record(m->tree, (uint32_t)ino, &rec, NULL);
+	/* as recorded, up to a NUL, which no link can hold */
+	if (rc == 0 && rec.target.len)
+		target = strndup(rec.target.ptr, rec.target.len);
+	if (target && *target)
+		fuse_reply_readlink(req, target);
+	else
+		fuse_reply_err(req, rc < 0 ? fs_errno(rc) : EIO);
+	free(target);
+	mb_record_release(&rec);
+}
+
+static struct handle *handle_new(void)
+{
+	struct handle *h = calloc(1, sizeof(*h));
+
+	if (h)
+		h->fd = -1;
+	return h;
+}
+
+static void handle_free(struct handle *h)
+{
+	if (!h)
+		return;
+	mb_reader_free(h->reader);
+	if (h->fd >= 0)
+		close(h->fd);
+	free(h);
+}
+
+static int open_entry(struct mount *m, fuse_ino_t ino, struct handle *h,
+		      struct fuse_file_info *fi)
+{
+	struct mb_err err;
+	const char *damage;
+	bool fatal;
+	int rc;
+
+	fi->keep_cache = 1;
+	if (own_is(ino)) {
+		h->fd = own_open(m->backup, ino);
+		return h->fd < 0 ? h->fd : 0;
+	}
+	rc = mb_tree_open_file(m->tree, (uint32_t)ino, &h->reader, &err);
+	if (rc < 0) {
+		report(m, (uint32_t)ino, err.text);
+		return rc;
+	}
+	damage = mb_reader_get_damage(h->reader, &fatal);
+	if (damage)
+		report(m, (uint32_t)ino, damage);
+	/*
+	 * Through the page cache an error takes the whole page with it; directly
+	 * a reader gets every good byte up to the damage.
+	 */
+	fi->direct_io = fatal;
+	return 0;
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct mount *m = mount_of(req);
+	struct handle *h = handle_new();
+	int rc;
+
+	if ((fi->flags & O_ACCMODE) != O_RDONLY)
+		rc = -EROFS;
+	else
+		rc = h ? open_entry(m, ino, h, fi) : -ENOMEM;
+	if (rc < 0) {
+		handle_free(h);
+		fuse_reply_err(req, fs_errno(rc));
+		return;
+	}
+	fi->fh = (uint64_t)(uintptr_t)h;
+	atomic_fetch_add(&m->open_files, 1);
+	if (fuse_reply_open(req, fi) == 0)
+		return;
+	/* interrupted: no release will come */
+	atomic_fetch_sub(&m->open_files, 1);
+	handle_free(h);
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t ino,
+		       struct fuse_file_info *fi)
+{
+	struct handle *h = (struct handle *)(uintptr_t)fi->fh;
+	struct mount *m = mount_of(req);
+
+	(void)ino;
+	handle_free(h);
+	atomic_fetch_sub(&m->open_files, 1);
+	fuse_reply_err(req, 0);
+}
+
+/* A buffer for each thread: fresh memory costs more than decrypting into it. */
+static pthread_key_t buffer_key;
+static pthread_once_t buffer_once = PTHREAD_ONCE_INIT;
+
+struct read_buffer {
+	size_t size;
+	char bytes[];
+};
+
+static void make_buffer_key(void)
+{
+	pthread_key_create(&buffer_key, free);
+}
+
+static char *buffer_of(size_t size)
+{
+	struct read_buffer *b;
+
+	pthread_once(&buffer_once, make_buffer_key);
+	b = pthread_getspecific(buffer_key);
+	if (b && b->size >= size)
+		return b->bytes;
+	free(b);
+	b = malloc(sizeof(*b) + size);
+	if (b)
+		b->size = size;
+	pthread_setspecific(buffer_key, b);
+	return b ? b->bytes : NULL;
+}
+
+/*
+ * As much as was asked for, less only at the end or before a damage: anything
+ * short means "end of file" to the kernel's page cache. A file with damage is
+ * read directly, past the cache, so what is good before it is given out and the
+ * next request meets the error.
+ */
+static ssize_t read_entry(struct mb_reader *reader, char *out, size_t size,
+			  off_t off)
+{
+	size_t got = 0;
+
+	while (got < size) {
+		ssize_t n = mb_reader_pread(reader, out + got, size - got,
+					    off + (off_t)got);
+		bool fatal;
+
+		if (n < 0 && got && mb_reader_get_damage(reader, &fatal) &&
+		    fatal)
+			break;
+		if (n < 0)
+			return n;
+		if (!n)
+			break;
+		got += (size_t)n;
+	}
+	return (ssize_t)got;
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		    struct fuse_file_info *fi)
+{
+	struct handle *h = (struct handle *)(uintptr_t)fi->fh;
+	struct mount *m = mount_of(req);
+	char *out = buffer_of(size);
+	ssize_t n = -ENOMEM;
+
+	if (out)
+		n = own_is(ino) ? pread_full(h->fd, out, size, off) :
+				  read_entry(h->reader, out, size, off);
+	if (n < 0 && !own_is(ino))
+		report(m, (uint32_t)ino, strerror((int)-n));
+	if (n < 0)
+		fuse_reply_err(req, fs_errno((int)n));
+	else
+		fuse_reply_buf(req, out, (size_t)n);
+}
+
+static void op_opendir(fuse_req_t req, fuse_ino_t ino,
+		       struct fuse_file_info *fi)
+{
+	(void)ino, (void)fi;
+	/* never to be asked again; the kernel caches listings */
+	mount_of(req);
+	fuse_reply_err(req, ENOSYS);
+}
+
+/* The entry of a folder at a listing's offset: 0 ".", 1 "..", then children. */
+static bool entry_at(struct mount *m, fuse_ino_t dir, off_t at, uint32_t first,
+		     uint32_t count, const char **name, fuse_ino_t *ino)
+{
+	if (at == 0) {
+		*name = ".";
+		*ino = dir;
+	} else if (at == 1) {
+		*name = "..";
+		*ino = parent_of(m, dir);
+	} else if (own_is(dir)) {
+		*name = own_name((unsigned)at - 2);
+		*ino = own_ino((unsigned)at - 2);
+		return *name != NULL;
+	} else if (at - 2 < count) {
+		*name = mb_tree_get_name(m->tree, first + (uint32_t)(at - 2));
+		*ino = first + (uint32_t)(at - 2);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/* The format of an entry's mode, for a listing without attributes. */
+static mode_t format_of(struct mount *m, fuse_ino_t ino)
+{
+	if (own_is(ino))
+		return ino == OWN_DIR_INO ? S_IFDIR : S_IFREG;
+	switch (mb_tree_get_type(m->tree, (uint32_t)ino)) {
+	case MB_DIR:
+		return S_IFDIR;
+	case MB_LINK:
+		return S_IFLNK;
+	default:
+		return S_IFREG;
+	}
+}
+
+static size_t add_entry(fuse_req_t req, struct mount *m, char *out, size_t room,
+			const char *name, fuse_ino_t ino, off_t next, bool plus)
+{
+	struct fuse_entry_param e = { 0 };
+
+	/* with inode 0 the kernel only lists it, and asks when it must know */
+	if (plus && strcmp(name, ".") && strcmp(name, "..") &&
+	    fill_entry(m, ino, &e) < 0)
+		e = (struct fuse_entry_param){ 0 };
+	if (!e.ino)
+		e.attr = (struct stat){ .st_ino = ino,
+					.st_mode = format_of(m, ino) };
+	return plus ? fuse_add_direntry_plus(req, out, room, name, &e, next) :
+		      fuse_add_direntry(req, out, room, name, &e.attr, next);
+}
+
+/* Would it fit? To know before its attributes are fetched for nothing. */
+static size_t entry_size(fuse_req_t req, const char *name, bool plus)
+{
+	return plus ? fuse_add_direntry_plus(req, NULL, 0, name, NULL, 0) :
+		      fuse_add_direntry(req, NULL, 0, name, NULL, 0);
+}
+
+static void list(fuse_req_t req, fuse_ino_t dir, size_t size, off_t at,
+		 bool plus)
+{
+	struct mount *m = mount_of(req);
+	uint32_t first = 0, count = 0;
+	char *out = buffer_of(size);
+	struct mb_err err;
+	const char *name;
+	fuse_ino_t ino;
+	size_t used = 0;
+	int rc = 0;
+
+	if (!own_is(dir))
+		rc = mb_tree_children(m->tree, (uint32_t)dir, &first, &count,
+				      &err);
+	if (rc < 0)
+		report(m, (uint32_t)dir, err.text);
+	else if (!out)
+		rc = -ENOMEM;
+	if (rc < 0) {
+		fuse_reply_err(req, fs_errno(rc));
+		return;
+	}
+	while (entry_at(m, dir, at, first, count, &name, &ino)) {
+		/* a property list that the backup lacks */
+		if (own_is(dir) && at >= 2 && !own_lookup(m->backup, name)) {
+			at++;
+			continue;
+		}
+		if (entry_size(req, name, plus) > size - used)
+			break;
+		used += add_entry(req, m, out + used, size - used, name, ino,
+				  at + 1, plus);
+		at++;
+	}
+	fuse_reply_buf(req, out, used);
+}
+
+static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		       struct fuse_file_info *fi)
+{
+	(void)fi;
+	list(req, ino, size, off, false);
+}
+
+static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size,
+			   off_t off, struct fuse_file_info *fi)
+{
+	(void)fi;
+	list(req, ino, size, off, true);
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct mount *m = mount_of(req);
+	struct statvfs st = {
+		.f_bsize = BLOCK_SIZE,
+		.f_frsize = BLOCK_SIZE,
+		.f_namemax = 255,
+	};
+	struct mb_err err;
+	int rc = 0;
+
+	(void)ino;
+	pthread_mutex_lock(&m->totals_lock);
+	if (!m->totals_known)
+		rc = mb_backup_each_domain(m->backup, NULL, NULL, &m->totals,
+					   &err);
+	if (rc < 0 && !m->totals_known)
+		log_line("size of the backup: %s", err.text);
+	m->totals_known = true; /* what could be read of a damaged manifest */
+	st.f_blocks = (m->totals.bytes + BLOCK_SIZE - 1) / BLOCK_SIZE;
+	st.f_files = m->totals.records;
+	pthread_mutex_unlock(&m->totals_lock);
+	fuse_reply_statfs(req, &st);
+}
+
+static void reply_xattr(fuse_req_t req, int rc, const struct buf *value,
+			size_t size)
+{
+	if (rc < 0)
+		fuse_reply_err(req, rc == -ENODATA ? ENODATA : fs_errno(rc));
+	else if (!size)
+		fuse_reply_xattr(req, value->len);
+	else if (value->len > size)
+		fuse_reply_err(req, ERANGE);
+	else
+		fuse_reply_buf(req, (const char *)value->ptr, value->len);
+}
+
+static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
+			size_t size)
+{
+	mb_auto(buf_release) struct buf value = { 0 };
+	struct mount *m = mount_of(req);
+	int rc = own_is(ino) ?
+			 -ENODATA :
+			 xattrs_get(m, (uint32_t)ino, name, &value);
+
+	reply_xattr(req, rc, &value, size);
+}
+
+static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	mb_auto(buf_release) struct buf names = { 0 };
+	struct mount *m = mount_of(req);
+	int rc = own_is(ino) ? 0 : xattrs_list(m, (uint32_t)ino, &names);
+
+	reply_xattr(req, rc, &names, size);
+}
+
+const struct fuse_lowlevel_ops fs_ops = {
+	.init = op_init,
+	.lookup = op_lookup,
+	.getattr = op_getattr,
+	.readlink = op_readlink,
+	.open = op_open,
+	.read = op_read,
+	.release = op_release,
+	.opendir = op_opendir,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.statfs = op_statfs,
+	.getxattr = op_getxattr,
+	.listxattr = op_listxattr,
+};

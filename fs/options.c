@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+
+static const char help[] =
+	"usage: larderfs BACKUP MOUNTPOINT [-f] [-o OPTION[,OPTION...]]\n"
+	"       mount -t larderfs BACKUP MOUNTPOINT [-o OPTION[,OPTION...]]\n"
+	"\n"
+	"Shows an iPhone or iPad backup as a read-only tree: DOMAIN/PATH.\n"
+	"Unmount with: umount MOUNTPOINT, or fusermount3 -u MOUNTPOINT\n"
+	"\n"
+	"  -f                 stay in the foreground\n"
+	"  -d                 the same, and print every request\n"
+	"  -h, --help         this text\n"
+	"  -V, --version      version\n"
+	"\n"
+	"password, otherwise asked for on the terminal:\n"
+	"  passfile=FILE      first line of FILE (also: LARDER_PASSFILE=FILE\n"
+	"                     in the environment)\n"
+	"  extpass=COMMAND    first line that a shell command prints\n"
+	"  keyfile=FILE       a derived key, written by \"larder key\"\n"
+	"\n"
+	"options:\n"
+	"  uid=N gid=N        owner of everything (default: who mounts)\n"
+	"  umask=M fmask=M dmask=M   octal; permissions of all, files, folders\n"
+	"  allow_other        let other users in, by owner and permissions\n"
+	"  view=device        the device's own paths instead of domains\n"
+	"  idle=SECONDS       unmount when not used for so long\n"
+	"  nofail,_netdev,user,noauto,x-...   accepted, as in fstab\n"
+	"\n"
+	"exit status: 0 mounted, 1 failed, 2 usage, 3 not a backup,\n"
+	"  5 cancelled, 12 wrong password, 13 password needed, 26 damage found\n";
+
+/* For mount(8), fstab or systemd, or true of every mount of ours anyway. */
+static const char *const accepted[] = {
+	"ro",	  "rw",	     "auto",	  "noauto",   "nofail",	  "_netdev",
+	"user",	  "users",   "nouser",	  "owner",    "group",	  "defaults",
+	"sync",	  "async",   "dirsync",	  "atime",    "noatime",  "relatime",
+	"norelatime", "strictatime", "nostrictatime", "diratime", "nodiratime",
+	"lazytime", "nolazytime", "nonempty", "loud", "silent",
+};
+
+/* Those that the kernel or libfuse acts upon. */
+static const char *const passed_on[] = {
+	"suid",	"nosuid",      "dev",	      "nodev",	 "exec",
+	"noexec", "allow_other", "allow_root", "auto_unmount",
+	"default_permissions",
+};
+
+static bool is_in(const char *word, const char *const *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(word, list[i]))
+			return true;
+	return false;
+}
+#define IS_IN(word, list) is_in(word, list, sizeof(list) / sizeof(*(list)))
+
+static bool number(const char *text, int base, unsigned long max,
+		   unsigned long *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoul(text, &end, base);
+	return *text >= '0' && *text <= '9' && !*end && !errno && *out <= max;
+}
+
+static bool add_fuse(struct options *o, const char *option)
+{
+	char *joined;
+
+	if (asprintf(&joined, "%s%s%s", o->fuse, *o->fuse ? "," : "", option) <
+	    0)
+		return false;
+	free(o->fuse);
+	o->fuse = joined;
+	return true;
+}
+
+static void set_text(const char **field, const char *value)
+{
+	free((char *)*field);
+	*field = strdup(value);
+}
+
+/* One option of ours with its value; false if it is none or a bad one. */
+static bool set_value(struct options *o, const char *name, const char *value)
+{
+	unsigned long n;
+
+	if (!strcmp(name, "passfile"))
+		set_text(&o->unlock.passfile, value);
+	else if (!strcmp(name, "extpass"))
+		set_text(&o->unlock.extpass, value);
+	else if (!strcmp(name, "keyfile"))
+		set_text(&o->unlock.keyfile, value);
+	else if (!strcmp(name, "uid") && number(value, 10, UINT32_MAX - 1, &n))
+		o->uid = (uid_t)n;
+	else if (!strcmp(name, "gid") && number(value, 10, UINT32_MAX - 1, &n))
+		o->gid = (gid_t)n;
+	else if (!strcmp(name, "umask") && number(value, 8, 0777, &n))
+		o->file_mode = o->dir_mode = 0777 & ~(int)n;
+	else if (!strcmp(name, "fmask") && number(value, 8, 0777, &n))
+		o->file_mode = 0777 & ~(int)n;
+	else if (!strcmp(name, "dmask") && number(value, 8, 0777, &n))
+		o->dir_mode = 0777 & ~(int)n;
+	else if (!strcmp(name, "idle") && number(value, 10, 1000000000, &n))
+		o->idle_s = (unsigned)n;
+	else if (!strcmp(name, "view") && !strcmp(value, "domains"))
+		o->view = MB_VIEW_DOMAINS;
+	else if (!strcmp(name, "view") && !strcmp(value, "device"))
+		o->view = MB_VIEW_DEVICE;
+	else
+		return false;
+	return true;
+}
+
+static bool set_option(struct options *o, char *option)
+{
+	char *value = strchr(option, '=');
+	bool good;
+
+	if (!*option || !strncmp(option, "x-", 2) || !strncmp(option, "X-", 2) ||
+	    !strncmp(option, "comment=", 8) || IS_IN(option, accepted))
+		return true;
+	if (IS_IN(option, passed_on)) {
+		o->shared |= !strncmp(option, "allow_", 6);
+		return add_fuse(o, option);
+	}
+	if (!value) {
+		log_line("unknown option: %s", option);
+		return false;
+	}
+	*value = '\0';
+	good = set_value(o, option, value + 1);
+	*value = '=';
+	if (!good)
+		log_line("unknown option or value: %s", option);
+	return good;
+}
+
+/* "a,b=c\,d": a comma behind a backslash belongs to the value. */
+static bool set_options(struct options *o, const char *list)
+{
+	char *text = malloc(strlen(list) + 1), *to = text;
+	bool good = text != NULL;
+
+	for (const char *from = list; good; from++) {
+		if (from[0] == '\\' && (from[1] == ',' || from[1] == '\\')) {
+			*to++ = *++from;
+		} else if (*from == ',' || !*from) {
+			*to = '\0';
+			good = set_option(o, text);
+			to = text;
+			if (!*from)
+				break;
+		} else {
+			*to++ = *from;
+		}
+	}
+	free(text);
+	return good;
+}
+
+enum {
+	LONG_PASSFILE = 256,
+	LONG_EXTPASS,
+	LONG_KEYFILE,
+};
+
+static const struct option long_options[] = {
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ "passfile", required_argument, NULL, LONG_PASSFILE },
+	{ "extpass", required_argument, NULL, LONG_EXTPASS },
+	{ "keyfile", required_argument, NULL, LONG_KEYFILE },
+	{ 0 },
+};
+
+static enum options_result parse_word(struct options *o, int word,
+				      const char *name)
+{
+	switch (word) {
+	case 'h':
+		fputs(help, stdout);
+		return OPTIONS_DONE;
+	case 'V':
+		/* in mount(8)'s helpers too: -v is the verbose one */
+		puts("larderfs " LARDER_VERSION);
+		return OPTIONS_DONE;
+	case 'f':
+		/* "fake" is what mount(8) means by it */
+		if (o->helper)
+			o->fake = true;
+		else
+			o->foreground = true;
+		return OPTIONS_RUN;
+	case 'd':
+		o->foreground = o->debug = true;
+		return OPTIONS_RUN;
+	case 'o':
+		return set_options(o, optarg) ? OPTIONS_RUN : OPTIONS_BAD;
+	case LONG_PASSFILE:
+		set_text(&o->unlock.passfile, optarg);
+		return OPTIONS_RUN;
+	case LONG_EXTPASS:
+		set_text(&o->unlock.extpass, optarg);
+		return OPTIONS_RUN;
+	case LONG_KEYFILE:
+		set_text(&o->unlock.keyfile, optarg);
+		return OPTIONS_RUN;
+	case 's':
+	case 'n':
+	case 'v':
+	case 'N':
+	case 't':
+		if (o->helper)
+			return OPTIONS_RUN;
+		/* fallthrough */
+	default:
+		fprintf(stderr, "Try \"%s --help\".\n", name);
+		return OPTIONS_BAD;
+	}
+}
+
+enum options_result options_parse(struct options *o, int argc, char **argv)
+{
+	const char *slash = strrchr(argv[0], '/');
+	const char *name = slash ? slash + 1 : argv[0];
+	int word;
+
+	*o = (struct options){ .uid = getuid(), .gid = getgid(),
+			       .file_mode = -1, .dir_mode = -1 };
+	o->helper = !strncmp(name, "mount.", 6);
+	o->fuse = strdup("");
+	while ((word = getopt_long(argc, argv,
+				   o->helper ? "fdho:VsnvN:t:" : "fdho:V",
+				   long_options, NULL)) != -1) {
+		enum options_result r = parse_word(o, word, name);
+
+		if (r != OPTIONS_RUN)
+			return r;
+	}
+	if (argc - optind != 2) {
+		log_line("%s: see \"%s --help\"",
+			 argc - optind < 2 ?
+				 "needs a BACKUP and a MOUNTPOINT" :
+				 "takes one BACKUP and one MOUNTPOINT",
+			 name);
+		return OPTIONS_BAD;
+	}
+	o->backup = strdup(argv[optind]);
+	o->mountpoint = strdup(argv[optind + 1]);
+	return o->backup && o->mountpoint && o->fuse ? OPTIONS_RUN :
+						       OPTIONS_BAD;
+}
+
+void options_release(struct options *o)
+{
+	free(o->backup);
+	free(o->mountpoint);
+	free(o->fuse);
+	free((char *)o->unlock.passfile);
+	free((char *)o->unlock.extpass);
+	free((char *)o->unlock.keyfile);
+}

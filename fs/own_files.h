@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef OWN_FILES_H
+#define OWN_FILES_H
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "mb/backup.h"
+
+/*
+ * <mount>/.larder/, which no listing of the root shows: the property lists
+ * beside the manifest, as they are stored. Their inode numbers lie above those
+ * of the tree.
+ */
+
+#define OWN_DIR_NAME ".larder"
+#define OWN_DIR_INO (UINT64_C(1) << 40)
+
+static inline bool own_is(uint64_t ino)
+{
+	return ino >= OWN_DIR_INO;
+}
+
+/* own_lookup - inode number of a file in it, 0 if there is none */
+uint64_t own_lookup(struct mb_backup *backup, const char *name);
+
+/* The name of the file with number @at, from 0; NULL at the end. */
+const char *own_name(unsigned at);
+uint64_t own_ino(unsigned at);
+
+/* own_stat - everything but owner and permissions; 0 or -ENOENT */
+int own_stat(struct mb_backup *backup, uint64_t ino, struct stat *st);
+
+/* own_open - a descriptor, or a negative errno */
+int own_open(struct mb_backup *backup, uint64_t ino);
+
+#endif

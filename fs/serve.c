@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "exit_status.h"
+#include "idle.h"
+#include "log.h"
+#include "ops.h"
+
+/* More workers than cores are slower, for metadata and data alike. */
+#define WORKERS 2
+
+/* From here on nobody looks at our terminal. */
+static void leave_terminal(void)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	log_to_system();
+	if (chdir("/") < 0)
+		log_line("/: %s", strerror(errno));
+	if (null < 0)
+		return;
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	dup2(null, STDERR_FILENO);
+	if (null > STDERR_FILENO)
+		close(null);
+}
+
+/* The kernel has shaken hands: the parent may say that it is mounted. */
+static void tell_parent(struct mount *m)
+{
+	char good = EXIT_FINE;
+
+	if (m->ready_fd < 0)
+		return;
+	leave_terminal();
+	if (write(m->ready_fd, &good, 1) < 0)
+		log_line("cannot tell the parent: %s", strerror(errno));
+	close(m->ready_fd);
+	m->ready_fd = -1;
+}
+
+static bool add_option(struct fuse_args *args, const char *option)
+{
+	return fuse_opt_add_arg(args, "-o") == 0 &&
+	       fuse_opt_add_arg(args, option) == 0;
+}
+
+/* fsname=..., with the commas and backslashes of a path escaped */
+static bool add_source(struct fuse_args *args, const char *source)
+{
+	char *options = NULL, *option = NULL;
+	bool good;
+
+	good = asprintf(&option, "fsname=%s", source) >= 0 &&
+	       fuse_opt_add_opt_escaped(&options, option) == 0 &&
+	       add_option(args, options);
+	free(option);
+	free(options);
+	return good;
+}
+
+static bool make_args(struct fuse_args *args, const struct options *o,
+		      const char *source)
+{
+	bool good = fuse_opt_add_arg(args, "larderfs") == 0 &&
+		    add_option(args, "ro,nosuid,nodev,subtype=larderfs") &&
+		    add_source(args, source);
+
+	/* other users are let in as far as owner and permissions say */
+	if (good && o->shared)
+		good = add_option(args, "default_permissions");
+	if (good && *o->fuse)
+		good = add_option(args, o->fuse);
+	if (good && o->debug)
+		good = fuse_opt_add_arg(args, "-d") == 0;
+	return good;
+}
+
+static int loop(struct fuse_session *session)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	int rc;
+
+	fuse_loop_cfg_set_max_threads(config, WORKERS);
+	fuse_loop_cfg_set_idle_threads(config, WORKERS);
+	rc = fuse_session_loop_mt(session, config);
+	fuse_loop_cfg_destroy(config);
+	return rc;
+}
+
+static int mount_and_loop(struct mount *m, const char *mountpoint)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	struct fuse_session *session = NULL;
+	int rc = EXIT_FAILED;
+
+	if (make_args(&args, m->options, mb_backup_get_info(m->backup)->source))
+		session = fuse_session_new(&args, &fs_ops, sizeof(fs_ops), m);
+	fuse_opt_free_args(&args);
+	if (!session)
+		return EXIT_FAILED;
+	if (fuse_set_signal_handlers(session) < 0)
+		goto out_destroy;
+	if (fuse_session_mount(session, mountpoint) < 0) {
+		log_line("cannot mount on %s", mountpoint);
+		goto out_handlers;
+	}
+	if (m->options->idle_s && idle_start(m, mountpoint) < 0)
+		log_line("cannot watch for idleness: it stays mounted");
+	/* a signal is a way to end it, not a failure */
+	rc = loop(session) < 0 ? EXIT_FAILED : EXIT_FINE;
+	fuse_session_unmount(session);
+out_handlers:
+	fuse_remove_signal_handlers(session);
+out_destroy:
+	fuse_session_destroy(session);
+	return rc;
+}
+
+/* What the child says, or that it has died without a word. */
+static int wait_for_child(pid_t child, int from)
+{
+	char status = EXIT_FAILED;
+	ssize_t n;
+	int how;
+
+	do
+		n = read(from, &status, 1);
+	while (n < 0 && errno == EINTR);
+	close(from);
+	if (n == 1)
+		return status;
+	while (waitpid(child, &how, 0) < 0 && errno == EINTR)
+		;
+	return WIFEXITED(how) && WEXITSTATUS(how) ? WEXITSTATUS(how) :
+						    EXIT_FAILED;
+}
+
+int serve(const struct options *o, struct mb_backup *backup,
+	  struct mb_tree *tree, const char *mountpoint)
+{
+	struct mount m = {
+		.options = o,
+		.backup = backup,
+		.tree = tree,
+		.on_ready = tell_parent,
+		.ready_fd = -1,
+		.totals_lock = PTHREAD_MUTEX_INITIALIZER,
+	};
+	int fds[2];
+	pid_t child;
+
+	if (o->foreground)
+		return mount_and_loop(&m, mountpoint);
+	if (pipe2(fds, O_CLOEXEC) < 0 || (child = fork()) < 0) {
+		log_line("cannot go to the background: %s", strerror(errno));
+		return EXIT_FAILED;
+	}
+	if (child) {
+		close(fds[1]);
+		return wait_for_child(child, fds[0]);
+	}
+	close(fds[0]);
+	setsid();
+	m.ready_fd = fds[1];
+	return mount_and_loop(&m, mountpoint);
+}

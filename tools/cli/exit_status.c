@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "exit_status.h"
+
+#include <errno.h>
+
+enum exit_status exit_status_of(int rc)
+{
+	switch (rc) {
+	case 0:
+		return EXIT_FINE;
+	case -ENOENT:
+	case -ENOTSUP:
+		return EXIT_NO_BACKUP;
+	case -ECANCELED:
+		return EXIT_CANCELLED;
+	case -EKEYREJECTED:
+		return EXIT_WRONG_PASSWORD;
+	case -ENOKEY:
+		return EXIT_NEEDS_PASSWORD;
+	case -EBADMSG:
+	case -ENODATA:
+		return EXIT_DAMAGED;
+	default:
+		return EXIT_FAILED;
+	}
+}

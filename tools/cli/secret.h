@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef SECRET_H
+#define SECRET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "mb/err.h"
+
+/* Longest password that is taken, in bytes. */
+#define SECRET_MAX 4096
+
+/* A password, wiped when released. {0} is none. */
+struct secret {
+	size_t len;
+	char text[SECRET_MAX + 2]; /* room for a line's end while it is read */
+};
+
+void secret_release(struct secret *s);
+
+static inline void mb_auto_secret_release(struct secret *s)
+{
+	secret_release(s);
+}
+
+/*
+ * secret_from_file - the first line of a file, without its end
+ *
+ * Returns 0; -ENOKEY if there is nothing in it; -EIO.
+ */
+int secret_from_file(struct secret *s, const char *path, struct mb_err *err);
+
+/*
+ * secret_from_command - the first line that a shell command prints
+ *
+ * Returns 0; -ENOKEY if it prints none or fails; -EIO.
+ */
+int secret_from_command(struct secret *s, const char *command,
+			struct mb_err *err);
+
+/*
+ * secret_from_terminal - ask without echo
+ *
+ * Asks on /dev/tty, if standard input or error is a terminal. Ctrl-C restores
+ * the terminal and ends the process with EXIT_CANCELLED.
+ *
+ * Returns 0; -ENOKEY if there is no terminal or nothing was entered.
+ */
+int secret_from_terminal(struct secret *s, const char *prompt,
+			 struct mb_err *err);
+
+#endif

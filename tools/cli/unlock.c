@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "unlock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "key_file.h"
+#include "secret.h"
+
+static const char *environment_passfile(void)
+{
+	const char *path = getenv("LARDER_PASSFILE");
+
+	return path && *path ? path : NULL;
+}
+
+bool unlock_source_given(const struct unlock_source *source)
+{
+	return source->keyfile || source->passfile || source->extpass ||
+	       environment_passfile();
+}
+
+static int ask(struct mb_backup *backup, struct secret *s, struct mb_err *err)
+{
+	const struct mb_backup_info *info = mb_backup_get_info(backup);
+	struct mb_err prompt; /* for its printable text */
+
+	mb_err_set(&prompt, 0, "Backup password of %s: ",
+		   info->device_name ? info->device_name : info->source);
+	return secret_from_terminal(s, prompt.text, err);
+}
+
+static int get_password(struct mb_backup *backup,
+			const struct unlock_source *source, struct secret *s,
+			struct mb_err *err)
+{
+	if (source->passfile)
+		return secret_from_file(s, source->passfile, err);
+	if (source->extpass)
+		return secret_from_command(s, source->extpass, err);
+	if (environment_passfile())
+		return secret_from_file(s, environment_passfile(), err);
+	return ask(backup, s, err);
+}
+
+int unlock_derive(struct mb_backup *backup, const struct unlock_source *source,
+		  uint8_t key[MB_DERIVED_KEY_LEN], struct mb_err *err)
+{
+	mb_auto(secret_release) struct secret password = { 0 };
+	bool terminal = isatty(STDERR_FILENO);
+	int rc;
+
+	if (source->keyfile)
+		return key_file_read(source->keyfile, backup, key, err);
+	rc = get_password(backup, source, &password, err);
+	if (rc < 0)
+		return rc;
+	if (terminal)
+		fputs("Unlocking, this takes some seconds ...", stderr);
+	rc = mb_backup_derive(backup, password.text, password.len, key, err);
+	if (terminal)
+		fputs("\r\033[K", stderr);
+	return rc;
+}
+
+int unlock(struct mb_backup *backup, const struct unlock_source *source,
+	   struct mb_err *err)
+{
+	uint8_t key[MB_DERIVED_KEY_LEN];
+	int rc;
+
+	if (!mb_backup_get_info(backup)->encrypted)
+		return 0;
+	rc = unlock_derive(backup, source, key, err);
+	if (rc == 0)
+		rc = mb_backup_unlock(backup, key, err);
+	explicit_bzero(key, sizeof(key));
+	return rc;
+}

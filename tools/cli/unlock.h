@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef UNLOCK_H
+#define UNLOCK_H
+
+#include <stdbool.h>
+
+#include "mb/backup.h"
+
+/* Where a backup's password is to come from; NULL where not given. */
+struct unlock_source {
+	const char *keyfile;
+	const char *passfile;
+	const char *extpass; /* a shell command */
+};
+
+/* True if one is given, here or by LARDER_PASSFILE in the environment. */
+bool unlock_source_given(const struct unlock_source *source);
+
+/*
+ * unlock_derive - the derived key, from the first that is there of: key file,
+ * password file, command, LARDER_PASSFILE, terminal
+ *
+ * Returns 0; -ENOKEY if there is none; -EKEYREJECTED if the key file is
+ * another backup's; -EIO; -EBADMSG.
+ */
+int unlock_derive(struct mb_backup *backup, const struct unlock_source *source,
+		  uint8_t key[MB_DERIVED_KEY_LEN], struct mb_err *err);
+
+/* unlock - derive and unlock; at once 0 for a backup that is not encrypted */
+int unlock(struct mb_backup *backup, const struct unlock_source *source,
+	   struct mb_err *err);
+
+#endif

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tool.h"
+
+static const char usage[] =
+	"usage: larder info [--passfile FILE] [--json] BACKUP\n"
+	"\n"
+	"Says what a backup is: device, iOS, date, encrypted or not, complete or\n"
+	"interrupted, and how many files and bytes each domain has. The last\n"
+	"needs the password where the manifest is encrypted; without one, only\n"
+	"the rest is said.\n" COMMON_HELP_TEXT;
+
+struct report {
+	json_object *domains; /* NULL without --json */
+};
+
+static int each_domain(void *arg, struct mb_slice domain,
+		       const struct mb_totals *t)
+{
+	struct report *r = arg;
+	json_object *o;
+	char bytes[32];
+
+	if (!r->domains) {
+		format_bytes(bytes, sizeof(bytes), t->bytes);
+		printf("%10" PRIu64 "  %9s  ", t->files, bytes);
+		print_name(domain.ptr, domain.len);
+		putchar('\n');
+		return 0;
+	}
+	o = json_object_new_object();
+	json_object_object_add(o, "domain", json_text(domain.ptr, domain.len));
+	json_object_object_add(o, "files", json_object_new_uint64(t->files));
+	json_object_object_add(o, "bytes", json_object_new_uint64(t->bytes));
+	json_object_object_add(o, "records",
+			       json_object_new_uint64(t->records));
+	json_object_array_add(r->domains, o);
+	return 0;
+}
+
+static const char *completeness(const struct mb_backup_info *info)
+{
+	if (!info->snapshot_state)
+		return "unknown (no Status.plist)";
+	return info->complete ? "complete" : "interrupted";
+}
+
+static void print_line(const char *label, const char *text)
+{
+	if (!text)
+		return;
+	printf("%-12s ", label);
+	print_name(text, strlen(text));
+	putchar('\n');
+}
+
+static void print_text(const struct mb_backup_info *info)
+{
+	char line[600], date[64];
+
+	print_line("backup:", info->source);
+	print_line("device:", info->device_name);
+	snprintf(line, sizeof(line), "%s%s%s%s",
+		 info->product_name ? info->product_name :
+		 info->product_type ? info->product_type :
+				      "unknown",
+		 info->product_name && info->product_type ? " (" : "",
+		 info->product_name && info->product_type ?
+			 info->product_type :
+			 "",
+		 info->product_name && info->product_type ? ")" : "");
+	print_line("model:", line);
+	snprintf(line, sizeof(line), "%s%s%s%s",
+		 info->product_version ? info->product_version : "unknown",
+		 info->build_version ? " (" : "",
+		 info->build_version ? info->build_version : "",
+		 info->build_version ? ")" : "");
+	print_line("iOS:", line);
+	print_line("serial:", info->serial_number);
+	print_line("UDID:", info->udid);
+	format_time(date, sizeof(date), info->date);
+	print_line("date:", info->date ? date : "unknown");
+	print_line("encrypted:", info->encrypted ? "yes" : "no");
+	snprintf(line, sizeof(line), "%s%s%s%s", completeness(info),
+		 info->snapshot_state && !info->complete ? " (state \"" : "",
+		 info->snapshot_state && !info->complete ?
+			 info->snapshot_state :
+			 "",
+		 info->snapshot_state && !info->complete ? "\")" : "");
+	print_line("state:", line);
+	print_line("manifest:", info->format == MB_FORMAT_DB ?
+					"Manifest.db" :
+					"Manifest.mbdb");
+}
+
+static json_object *make_json(const struct mb_backup_info *info)
+{
+	json_object *o = json_object_new_object();
+	char date[32];
+	time_t t = (time_t)info->date;
+	struct tm tm;
+
+	json_add_text(o, "source", info->source);
+	json_add_text(o, "device_name", info->device_name);
+	json_add_text(o, "product_type", info->product_type);
+	json_add_text(o, "product_name", info->product_name);
+	json_add_text(o, "ios", info->product_version);
+	json_add_text(o, "build", info->build_version);
+	json_add_text(o, "serial_number", info->serial_number);
+	json_add_text(o, "udid", info->udid);
+	if (info->date && gmtime_r(&t, &tm) &&
+	    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &tm))
+		json_add_text(o, "date", date);
+	else
+		json_add_text(o, "date", NULL);
+	json_object_object_add(o, "encrypted",
+			       json_object_new_boolean(info->encrypted));
+	json_object_object_add(
+		o, "manifest_encrypted",
+		json_object_new_boolean(info->manifest_encrypted));
+	json_add_text(o, "manifest",
+		      info->format == MB_FORMAT_DB ? "db" : "mbdb");
+	json_object_object_add(o, "complete",
+			       json_object_new_boolean(info->complete));
+	json_add_text(o, "snapshot_state", info->snapshot_state);
+	return o;
+}
+
+/* 1: the records can be read; 0: they are locked, and no password was given */
+static int try_load(struct mb_backup *b, const struct common *c,
+		    struct mb_err *err)
+{
+	bool locked = mb_backup_get_info(b)->manifest_encrypted;
+	int rc = 0;
+
+	if (unlock_source_given(&c->unlock))
+		rc = unlock(b, &c->unlock, err);
+	else if (locked)
+		return 0;
+	if (rc == 0)
+		rc = mb_backup_load(b, err);
+	return rc < 0 ? rc : 1;
+}
+
+static int report(struct mb_backup *b, const struct common *c,
+		  struct mb_err *err)
+{
+	const struct mb_backup_info *info = mb_backup_get_info(b);
+	struct mb_totals sum = { 0 };
+	struct report r = { 0 };
+	json_object *o = NULL;
+	char bytes[32];
+	int loaded, rc = 0;
+
+	loaded = try_load(b, c, err);
+	if (loaded < 0)
+		return loaded;
+	if (c->json) {
+		o = make_json(info);
+		r.domains = json_object_new_array();
+	} else {
+		print_text(info);
+		if (loaded)
+			printf("\n%10s  %9s  domain\n", "files", "bytes");
+	}
+	if (loaded)
+		rc = mb_backup_each_domain(b, each_domain, &r, &sum, err);
+	format_bytes(bytes, sizeof(bytes), sum.bytes);
+	if (c->json) {
+		json_object_object_add(o, "locked",
+				       json_object_new_boolean(!loaded));
+		json_object_object_add(
+			o, "files",
+			loaded ? json_object_new_uint64(sum.files) : NULL);
+		json_object_object_add(
+			o, "bytes",
+			loaded ? json_object_new_uint64(sum.bytes) : NULL);
+		json_object_object_add(
+			o, "records",
+			loaded ? json_object_new_uint64(sum.records) : NULL);
+		json_object_object_add(o, "domains",
+				       loaded ? r.domains : NULL);
+		if (!loaded)
+			json_object_put(r.domains);
+		if (rc == 0)
+			json_print(o);
+		else
+			json_object_put(o);
+	} else if (loaded && rc == 0) {
+		printf("%10" PRIu64 "  %9s  in all\n", sum.files, bytes);
+	} else if (!loaded) {
+		say(c, "\nFiles are listed by domain when the password is given (--passfile, --extpass).");
+	}
+	return rc;
+}
+
+static int run(int argc, char **argv)
+{
+	static const struct option options[] = { COMMON_OPTIONS, { 0 } };
+	__attribute__((cleanup(mb_auto_free_backup))) struct mb_backup *b =
+		NULL;
+	struct common c = { 0 };
+	struct mb_err err;
+	int option, rc;
+
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1)
+		if (!common_option(&c, &cmd_info, option, optarg))
+			return usage_error(&cmd_info, NULL);
+	if (argc - optind != 1)
+		return usage_error(&cmd_info, "info takes one BACKUP");
+	rc = open_backup(&b, argv[optind], &c, &err);
+	if (rc == 0)
+		rc = report(b, &c, &err);
+	return rc < 0 ? fail(rc, &err) : finish_output();
+}
+
+const struct command cmd_info = {
+	.name = "info",
+	.summary = "what a backup is: device, iOS, date, domains",
+	.usage = usage,
+	.run = run,
+};

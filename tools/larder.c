@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+static const struct command *const commands[] = {
+	&cmd_info,
+	&cmd_ls,
+	&cmd_key,
+};
+
+#define COUNT (sizeof(commands) / sizeof(*commands))
+
+static void print_help(FILE *to)
+{
+	fputs("usage: larder COMMAND [ARGUMENT...]\n\n", to);
+	for (size_t i = 0; i < COUNT; i++)
+		fprintf(to, "  %-8s %s\n", commands[i]->name,
+			commands[i]->summary);
+	fputs("\n\"larder COMMAND --help\" tells more; larderfs(8) mounts a backup.\n",
+	      to);
+}
+
+static void on_interrupt(int sig)
+{
+	(void)sig;
+	_exit(EXIT_CANCELLED);
+}
+
+int main(int argc, char **argv)
+{
+	/* a core file would put keys on disk */
+	setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+	signal(SIGINT, on_interrupt);
+	if (argc < 2) {
+		print_help(stderr);
+		return EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") ||
+	    !strcmp(argv[1], "help")) {
+		print_help(stdout);
+		return finish_output();
+	}
+	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
+		puts("larder " LARDER_VERSION);
+		return finish_output();
+	}
+	for (size_t i = 0; i < COUNT; i++)
+		if (!strcmp(argv[1], commands[i]->name))
+			return commands[i]->run(argc - 1, argv + 1);
+	fprintf(stderr, "larder: no command \"%s\"\n", argv[1]);
+	print_help(stderr);
+	return EXIT_USAGE;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "bytes.h"
+#include "tool.h"
+
+void print_name(const char *name, size_t len)
+{
+	const unsigned char *p = (const unsigned char *)name;
+
+	for (size_t i = 0; i < len; i++) {
+		bool c1 = p[i] == 0xc2 && i + 1 < len && p[i + 1] >= 0x80 &&
+			  p[i + 1] < 0xa0;
+
+		if (c1)
+			printf("\\%03o\\%03o", p[i], p[i + 1]);
+		else if (p[i] < 0x20 || p[i] == 0x7f)
+			printf("\\%03o", p[i]);
+		else
+			putchar(p[i]);
+		i += c1;
+	}
+}
+
+void format_bytes(char *out, size_t size, uint64_t bytes)
+{
+	static const char *const units[] = { "kB", "MB", "GB", "TB",
+					     "PB", "EB" };
+	double n = (double)bytes;
+	int unit = -1;
+
+	if (bytes < 1000) {
+		snprintf(out, size, "%u B", (unsigned)bytes);
+		return;
+	}
+	while (n >= 999.95 && unit < 5) {
+		n /= 1000;
+		unit++;
+	}
+	snprintf(out, size, "%.1f %s", n, units[unit]);
+}
+
+void format_time(char *out, size_t size, int64_t unix_s)
+{
+	time_t t = (time_t)unix_s;
+	struct tm tm;
+
+	if (!localtime_r(&t, &tm) ||
+	    !strftime(out, size, "%Y-%m-%d %H:%M:%S %z", &tm))
+		snprintf(out, size, "@%lld", (long long)unix_s);
+}
+
+json_object *json_text(const char *text, size_t len)
+{
+	mb_auto(buf_release) struct buf clean = { 0 };
+	json_object *o;
+
+	for (size_t at = 0; at < len;) {
+		size_t good = utf8_valid_prefix(text + at, len - at);
+
+		if (buf_add(&clean, text + at, good) < 0)
+			return NULL;
+		at += good;
+		if (at < len && buf_add(&clean, "\xef\xbf\xbd", 3) < 0)
+			return NULL;
+		at++;
+	}
+	o = json_object_new_string_len((const char *)clean.ptr,
+				       (int)clean.len);
+	return o;
+}
+
+void json_add_text(json_object *o, const char *key, const char *text)
+{
+	json_object_object_add(o, key,
+			       text ? json_text(text, strlen(text)) : NULL);
+}
+
+void json_print(json_object *o)
+{
+	puts(json_object_to_json_string_ext(
+		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(o);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tool.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool common_option(struct common *c, const struct command *command, int option,
+		   char *value)
+{
+	switch (option) {
+	case COMMON_PASSFILE:
+		c->unlock.passfile = value;
+		return true;
+	case COMMON_EXTPASS:
+		c->unlock.extpass = value;
+		return true;
+	case COMMON_KEYFILE:
+		c->unlock.keyfile = value;
+		return true;
+	case COMMON_JSON:
+		c->json = true;
+		return true;
+	case COMMON_QUIET:
+		c->quiet = true;
+		return true;
+	case COMMON_HELP:
+	case 'h':
+		fputs(command->usage, stdout);
+		exit(finish_output());
+	default:
+		return false;
+	}
+}
+
+int usage_error(const struct command *command, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (fmt) {
+		fputs("larder: ", stderr);
+		va_start(ap, fmt);
+		vfprintf(stderr, fmt, ap);
+		va_end(ap);
+		fputc('\n', stderr);
+	}
+	fprintf(stderr, "Try \"larder %s --help\".\n", command->name);
+	return EXIT_USAGE;
+}
+
+int fail(int rc, const struct mb_err *err)
+{
+	fflush(stdout);
+	fprintf(stderr, "larder: %s\n", err->text);
+	return exit_status_of(rc);
+}
+
+void say(const struct common *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (c->quiet)
+		return;
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
+static void note(void *arg, const char *line)
+{
+	(void)arg;
+	fprintf(stderr, "larder: %s\n", line);
+}
+
+static void no_note(void *arg, const char *line)
+{
+	(void)arg, (void)line;
+}
+
+int open_backup(struct mb_backup **out, const char *path,
+		const struct common *c, struct mb_err *err)
+{
+	int rc = mb_backup_open(out, path, err);
+
+	if (rc == 0)
+		mb_backup_on_note(*out, c->quiet ? no_note : note, NULL);
+	return rc;
+}
+
+int open_loaded(struct mb_backup **out, const char *path,
+		const struct common *c, struct mb_err *err)
+{
+	__attribute__((cleanup(mb_auto_free_backup))) struct mb_backup *b =
+		NULL;
+	int rc;
+
+	rc = open_backup(&b, path, c, err);
+	if (rc == 0)
+		rc = unlock(b, &c->unlock, err);
+	if (rc == 0)
+		rc = mb_backup_load(b, err);
+	if (rc == 0) {
+		*out = b;
+		b = NULL;
+	}
+	return rc;
+}
+
+int finish_output(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return EXIT_FINE;
+	fprintf(stderr, "larder: cannot write the output: %s\n",
+		strerror(errno));
+	return EXIT_FAILED;
+}

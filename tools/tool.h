@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef TOOL_H
+#define TOOL_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+
+#include "exit_status.h"
+#include "mb/backup.h"
+#include "unlock.h"
+
+/* What the commands of larder have in common. One file a command. */
+
+struct command {
+	const char *name;
+	const char *summary; /* one line for "larder --help" */
+	const char *usage;   /* the whole of "larder NAME --help" */
+	int (*run)(int argc, char **argv); /* argv[0] is the command's name */
+};
+
+extern const struct command cmd_info, cmd_key, cmd_ls;
+
+/* Options that every command takes: larder(1), COMMON OPTIONS. */
+struct common {
+	struct unlock_source unlock;
+	bool json;
+	bool quiet;
+};
+
+/* getopt_long entries and values; a command's own begin at COMMON_END. */
+enum {
+	COMMON_PASSFILE = 256,
+	COMMON_EXTPASS,
+	COMMON_KEYFILE,
+	COMMON_JSON,
+	COMMON_QUIET,
+	COMMON_HELP,
+	COMMON_END,
+};
+
+#define COMMON_OPTIONS                                               \
+	{ "passfile", required_argument, NULL, COMMON_PASSFILE },    \
+	{ "extpass", required_argument, NULL, COMMON_EXTPASS },      \
+	{ "keyfile", required_argument, NULL, COMMON_KEYFILE },      \
+	{ "json", no_argument, NULL, COMMON_JSON },                  \
+	{ "quiet", no_argument, NULL, COMMON_QUIET },                \
+	{ "help", no_argument, NULL, COMMON_HELP }
+
+/* The help of these, for a command's usage. */
+#define COMMON_HELP_TEXT                                                   \
+	"\n"                                                               \
+	"  --passfile FILE    password: the first line of FILE (also:\n"   \
+	"                     LARDER_PASSFILE=FILE in the environment)\n"  \
+	"  --extpass COMMAND  password: the first line that COMMAND prints\n" \
+	"  --keyfile FILE     a derived key, written by \"larder key\"\n"  \
+	"  --json             output for machines\n"                       \
+	"  --quiet            no messages but errors\n"
+
+/*
+ * common_option - take an option if it is a common one
+ *
+ * Returns true if it was. --help prints the usage and ends the process.
+ */
+bool common_option(struct common *c, const struct command *command, int option,
+		   char *value);
+
+/* A usage error: the reason, a pointer to the help; returns EXIT_USAGE. */
+int usage_error(const struct command *command, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* "larder: ..." on standard error, printable; returns the exit status of @rc */
+int fail(int rc, const struct mb_err *err);
+
+/* A message that is no error, unless --quiet. */
+void say(const struct common *c, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* open_backup - with its notes said; as mb_backup_open */
+int open_backup(struct mb_backup **out, const char *path,
+		const struct common *c, struct mb_err *err);
+
+/* open_loaded - opened, unlocked as @c says, and loaded */
+int open_loaded(struct mb_backup **out, const char *path,
+		const struct common *c, struct mb_err *err);
+
+static inline void mb_auto_free_backup(struct mb_backup **b)
+{
+	mb_backup_free(*b);
+}
+
+/* print.c: results on standard output */
+
+/* Bytes as text: what a terminal would act upon is shown as \ooo. */
+void print_name(const char *name, size_t len);
+/* "1.4 GB" */
+void format_bytes(char *out, size_t size, uint64_t bytes);
+/* "2024-06-15 10:00:00 +0000", in local time */
+void format_time(char *out, size_t size, int64_t unix_s);
+
+/* A JSON string; bytes that are no UTF-8 become U+FFFD. */
+json_object *json_text(const char *text, size_t len);
+/* Adds @key, or null if @text is NULL. */
+void json_add_text(json_object *o, const char *key, const char *text);
+/* One line on standard output; the object is used up. */
+void json_print(json_object *o);
+
+/* finish_output - flush standard output: 0, or EXIT_FAILED with a message */
+int finish_output(void);
+
+#endif
