@@ -65,17 +65,34 @@ static void report(struct mount *m, uint32_t node, const char *what)
 	log_line("%s: %s", path, what);
 }
 
+/* From libfuse 3.17 on, touching conn->want breaks the mount. */
+static void want(struct fuse_conn_info *conn, unsigned flag, bool wanted)
+{
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
+	if (wanted)
+		fuse_set_feature_flag(conn, flag);
+	else
+		fuse_unset_feature_flag(conn, flag);
+#else
+	if (wanted)
+		conn->want |= conn->capable & flag;
+	else
+		conn->want &= ~flag;
+#endif
+}
+
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct mount *m = userdata;
-	const unsigned wanted = FUSE_CAP_READDIRPLUS | FUSE_CAP_CACHE_SYMLINKS |
-				FUSE_CAP_EXPORT_SUPPORT |
-				FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ |
-				FUSE_CAP_NO_OPENDIR_SUPPORT;
 
-	conn->want |= conn->capable & wanted;
+	want(conn, FUSE_CAP_ASYNC_READ, true);
+	want(conn, FUSE_CAP_CACHE_SYMLINKS, true);
+	want(conn, FUSE_CAP_EXPORT_SUPPORT, true);
+	want(conn, FUSE_CAP_NO_OPENDIR_SUPPORT, true);
+	want(conn, FUSE_CAP_PARALLEL_DIROPS, true);
 	/* attributes come with every listing, not by the kernel's guess */
-	conn->want &= ~(unsigned)FUSE_CAP_READDIRPLUS_AUTO;
+	want(conn, FUSE_CAP_READDIRPLUS, true);
+	want(conn, FUSE_CAP_READDIRPLUS_AUTO, false);
 	if (m->on_ready)
 		m->on_ready(m);
 }
@@ -202,6 +219,53 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino,
 	else
 		fuse_reply_attr(req, &st, FOR_EVER);
 }
+
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18)
+static struct statx_timestamp statx_time(struct timespec ts)
+{
+	return (struct statx_timestamp){ .tv_sec = ts.tv_sec,
+					 .tv_nsec = (uint32_t)ts.tv_nsec };
+}
+
+/* For the birth time, which getattr has no place for. */
+static void op_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask,
+		     struct fuse_file_info *fi)
+{
+	struct mount *m = mount_of(req);
+	struct mb_stat entry;
+	struct stat st;
+	struct statx stx;
+	int rc;
+
+	(void)flags, (void)mask, (void)fi;
+	rc = fill_stat(m, ino, &st);
+	if (rc == 0 && !own_is(ino))
+		rc = mb_tree_stat(m->tree, (uint32_t)ino, &entry, NULL);
+	if (rc < 0) {
+		fuse_reply_err(req, fs_errno(rc));
+		return;
+	}
+	stx = (struct statx){
+		.stx_mask = STATX_BASIC_STATS,
+		.stx_blksize = (uint32_t)st.st_blksize,
+		.stx_nlink = (uint32_t)st.st_nlink,
+		.stx_uid = st.st_uid,
+		.stx_gid = st.st_gid,
+		.stx_mode = (uint16_t)st.st_mode,
+		.stx_ino = st.st_ino,
+		.stx_size = (uint64_t)st.st_size,
+		.stx_blocks = (uint64_t)st.st_blocks,
+		.stx_atime = statx_time(st.st_atim),
+		.stx_mtime = statx_time(st.st_mtim),
+		.stx_ctime = statx_time(st.st_ctim),
+	};
+	if (!own_is(ino)) {
+		stx.stx_mask |= STATX_BTIME;
+		stx.stx_btime = statx_time(entry.birth);
+	}
+	fuse_reply_statx(req, 0, &stx, FOR_EVER);
+}
+#endif
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
@@ -568,6 +632,9 @@ const struct fuse_lowlevel_ops fs_ops = {
 	.init = op_init,
 	.lookup = op_lookup,
 	.getattr = op_getattr,
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18)
+	.statx = op_statx,
+#endif
 	.readlink = op_readlink,
 	.open = op_open,
 	.read = op_read,
