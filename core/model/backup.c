@@ -118,6 +118,47 @@ static bool ends_with(const char *name, const char *end)
 	return len > end_len && !strcmp(name + len - end_len, end);
 }
 
+#define FOUND_MAX 5
+
+/* Backups inside a folder: the first few names in their order, and how many. */
+struct found {
+	char names[FOUND_MAX][256];
+	unsigned count;
+};
+
+static void add_found(struct found *f, const char *name)
+{
+	unsigned kept = f->count < FOUND_MAX ? f->count : FOUND_MAX, at = 0;
+
+	while (at < kept && strcmp(f->names[at], name) < 0)
+		at++;
+	f->count++;
+	if (at == FOUND_MAX)
+		return;
+	if (kept == FOUND_MAX)
+		kept--;
+	memmove(f->names[at + 1], f->names[at],
+		(kept - at) * sizeof(f->names[0]));
+	snprintf(f->names[at], sizeof(f->names[at]), "%s", name);
+}
+
+static int found_error(const struct found *f, const char *path,
+		       struct mb_err *err)
+{
+	char list[400] = "";
+
+	for (unsigned i = 0; i < f->count && i < FOUND_MAX; i++) {
+		size_t len = strlen(list);
+
+		snprintf(list + len, sizeof(list) - len, "%s%s",
+			 i ? ", " : "", f->names[i]);
+	}
+	return mb_err_set(err, -ENOENT,
+			  "%s: a folder of backups, not a backup; it holds %u: %s%s",
+			  path, f->count, list,
+			  f->count > FOUND_MAX ? ", ..." : "");
+}
+
 /* Why there is no manifest here: the line that helps the person most. */
 static int explain_absence(struct mb_backup *b, const char *path,
 			   struct mb_err *err)
@@ -125,8 +166,7 @@ static int explain_absence(struct mb_backup *b, const char *path,
 	mb_auto(close) int fd = openat(b->dir_fd, ".", O_RDONLY | O_CLOEXEC);
 	mb_auto(close) int snapshot =
 		beneath_open_dir(b->dir_fd, "Snapshot");
-	char found[300] = "";
-	unsigned count = 0;
+	struct found found = { .count = 0 };
 	struct dirent *e;
 	bool mdinfo = false;
 	DIR *dir;
@@ -139,19 +179,15 @@ static int explain_absence(struct mb_backup *b, const char *path,
 	dir = fd < 0 ? NULL : fdopendir(mb_steal_fd(&fd));
 	while (dir && (e = readdir(dir))) {
 		mb_auto(close) int sub = -1;
-		size_t len = strlen(found);
 
 		if (ends_with(e->d_name, ".mdinfo") ||
 		    ends_with(e->d_name, ".mdbackup"))
 			mdinfo = true;
-		if (e->d_name[0] == '.' || count >= 1000)
+		if (e->d_name[0] == '.')
 			continue;
 		sub = beneath_open_dir(b->dir_fd, e->d_name);
-		if (!has_manifest(sub))
-			continue;
-		if (count++ < 5)
-			snprintf(found + len, sizeof(found) - len, "%s%s",
-				 len ? ", " : "", e->d_name);
+		if (has_manifest(sub))
+			add_found(&found, e->d_name);
 	}
 	if (dir)
 		closedir(dir);
@@ -159,11 +195,8 @@ static int explain_absence(struct mb_backup *b, const char *path,
 		return mb_err_set(err, -ENOTSUP,
 				  "%s: a backup of iOS 3 or older, which is not read",
 				  path);
-	if (count)
-		return mb_err_set(
-			err, -ENOENT,
-			"%s: a folder of backups, not a backup; it holds %s%s",
-			path, found, count > 5 ? ", ..." : "");
+	if (found.count)
+		return found_error(&found, path, err);
 	if (has_file(b->dir_fd, "Manifest.plist"))
 		return mb_err_set(err, -EBADMSG,
 				  "%s: Manifest.db is missing", path);
