@@ -59,7 +59,7 @@ int mountpoint_check(const char *path, const struct mb_backup *backup,
 int mountpoint_unmount_idle(const char *path)
 {
 	char *argv[] = { (char *)"fusermount3", (char *)"-u", (char *)"-q",
-			 (char *)"--", (char *)path, NULL };
+			 (char *)"--",		(char *)path, NULL };
 	int status;
 	pid_t pid;
 

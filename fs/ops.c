@@ -110,9 +110,9 @@ static void set_owner(const struct mount *m, struct stat *st)
 
 static int fill_stat(struct mount *m, fuse_ino_t ino, struct stat *st)
 {
-	static const mode_t formats[] = { [MB_FILE] = S_IFREG,
-					  [MB_DIR] = S_IFDIR,
-					  [MB_LINK] = S_IFLNK };
+	static const mode_t formats[] = {
+		[MB_FILE] = S_IFREG, [MB_DIR] = S_IFDIR, [MB_LINK] = S_IFLNK
+	};
 	struct mb_stat entry;
 	struct mb_err err;
 	int rc;
@@ -612,9 +612,8 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 {
 	mb_auto(buf_release) struct buf value = { 0 };
 	struct mount *m = mount_of(req);
-	int rc = own_is(ino) ?
-			 -ENODATA :
-			 xattrs_get(m, (uint32_t)ino, name, &value);
+	int rc = own_is(ino) ? -ENODATA :
+			       xattrs_get(m, (uint32_t)ino, name, &value);
 
 	reply_xattr(req, rc, &value, size);
 }

@@ -41,18 +41,25 @@ static const char help[] =
 
 /* For mount(8), fstab or systemd, or true of every mount of ours anyway. */
 static const char *const accepted[] = {
-	"ro",	  "rw",	     "auto",	  "noauto",   "nofail",	  "_netdev",
-	"user",	  "users",   "nouser",	  "owner",    "group",	  "defaults",
-	"sync",	  "async",   "dirsync",	  "atime",    "noatime",  "relatime",
-	"norelatime", "strictatime", "nostrictatime", "diratime", "nodiratime",
-	"lazytime", "nolazytime", "nonempty", "loud", "silent",
+	"ro",	      "rw",	     "auto",
+	"noauto",     "nofail",	     "_netdev",
+	"user",	      "users",	     "nouser",
+	"owner",      "group",	     "defaults",
+	"sync",	      "async",	     "dirsync",
+	"atime",      "noatime",     "relatime",
+	"norelatime", "strictatime", "nostrictatime",
+	"diratime",   "nodiratime",  "lazytime",
+	"nolazytime", "nonempty",    "loud",
+	"silent",
 };
 
 /* Those that the kernel or libfuse acts upon. */
 static const char *const passed_on[] = {
-	"suid",	"nosuid",      "dev",	      "nodev",	 "exec",
-	"noexec", "allow_other", "allow_root", "auto_unmount",
-	"default_permissions",
+	"suid",		"nosuid",
+	"dev",		"nodev",
+	"exec",		"noexec",
+	"allow_other",	"allow_root",
+	"auto_unmount", "default_permissions",
 };
 
 static bool is_in(const char *word, const char *const *list, size_t count)
@@ -129,8 +136,9 @@ static bool set_option(struct options *o, char *option)
 	char *value = strchr(option, '=');
 	bool good;
 
-	if (!*option || !strncmp(option, "x-", 2) || !strncmp(option, "X-", 2) ||
-	    !strncmp(option, "comment=", 8) || IS_IN(option, accepted))
+	if (!*option || !strncmp(option, "x-", 2) ||
+	    !strncmp(option, "X-", 2) || !strncmp(option, "comment=", 8) ||
+	    IS_IN(option, accepted))
 		return true;
 	if (IS_IN(option, passed_on)) {
 		o->shared |= !strncmp(option, "allow_", 6);
@@ -238,8 +246,10 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 	const char *name = slash ? slash + 1 : argv[0];
 	int word;
 
-	*o = (struct options){ .uid = getuid(), .gid = getgid(),
-			       .file_mode = -1, .dir_mode = -1 };
+	*o = (struct options){ .uid = getuid(),
+			       .gid = getgid(),
+			       .file_mode = -1,
+			       .dir_mode = -1 };
 	o->helper = !strncmp(name, "mount.", 6);
 	o->fuse = strdup("");
 	while ((word = getopt_long(argc, argv,

@@ -12,8 +12,8 @@
 struct options {
 	char *backup;
 	char *mountpoint;
-	bool helper;     /* called by mount(8) */
-	bool fake;       /* mount -f: everything but the mount */
+	bool helper; /* called by mount(8) */
+	bool fake;   /* mount -f: everything but the mount */
 	bool foreground;
 	bool debug;
 	struct unlock_source unlock;
@@ -24,8 +24,8 @@ struct options {
 	int file_mode;
 	int dir_mode;
 	unsigned idle_s; /* 0: never */
-	bool shared;     /* allow_other or allow_root: the kernel checks modes */
-	char *fuse;      /* options for libfuse, comma separated, "" for none */
+	bool shared; /* allow_other or allow_root: the kernel checks modes */
+	char *fuse;  /* options for libfuse, comma separated, "" for none */
 };
 
 enum options_result {

@@ -31,9 +31,9 @@ int own_open(struct mb_backup *backup, uint64_t ino)
 	uint64_t at = ino - OWN_DIR_INO - 1;
 	int64_t len;
 
-	return at < COUNT ? mb_backup_open_plist(backup, files[at].plist,
-						 &len) :
-			    -ENOENT;
+	return at < COUNT ?
+		       mb_backup_open_plist(backup, files[at].plist, &len) :
+		       -ENOENT;
 }
 
 uint64_t own_lookup(struct mb_backup *backup, const char *name)

@@ -45,13 +45,6 @@ static int each_domain(void *arg, struct mb_slice domain,
 	return 0;
 }
 
-static const char *completeness(const struct mb_backup_info *info)
-{
-	if (!info->snapshot_state)
-		return "unknown (no Status.plist)";
-	return info->complete ? "complete" : "interrupted";
-}
-
 static void print_line(const char *label, const char *text)
 {
 	if (!text)
@@ -61,43 +54,47 @@ static void print_line(const char *label, const char *text)
 	putchar('\n');
 }
 
+/* "text (more)", as far as they are known */
+static void print_pair(const char *label, const char *text, const char *more)
+{
+	char line[600];
+
+	if (!text)
+		text = "unknown";
+	if (more)
+		snprintf(line, sizeof(line), "%s (%s)", text, more);
+	print_line(label, more ? line : text);
+}
+
+static void print_state(const struct mb_backup_info *info)
+{
+	if (!info->snapshot_state)
+		print_pair("state:", NULL, "no Status.plist");
+	else if (info->complete)
+		print_line("state:", "complete");
+	else
+		print_pair("state:", "interrupted", info->snapshot_state);
+}
+
 static void print_text(const struct mb_backup_info *info)
 {
-	char line[600], date[64];
+	char date[64];
 
 	print_line("backup:", info->source);
 	print_line("device:", info->device_name);
-	snprintf(line, sizeof(line), "%s%s%s%s",
-		 info->product_name ? info->product_name :
-		 info->product_type ? info->product_type :
-				      "unknown",
-		 info->product_name && info->product_type ? " (" : "",
-		 info->product_name && info->product_type ?
-			 info->product_type :
-			 "",
-		 info->product_name && info->product_type ? ")" : "");
-	print_line("model:", line);
-	snprintf(line, sizeof(line), "%s%s%s%s",
-		 info->product_version ? info->product_version : "unknown",
-		 info->build_version ? " (" : "",
-		 info->build_version ? info->build_version : "",
-		 info->build_version ? ")" : "");
-	print_line("iOS:", line);
+	if (info->product_name)
+		print_pair("model:", info->product_name, info->product_type);
+	else
+		print_pair("model:", info->product_type, NULL);
+	print_pair("iOS:", info->product_version, info->build_version);
 	print_line("serial:", info->serial_number);
 	print_line("UDID:", info->udid);
 	format_time(date, sizeof(date), info->date);
 	print_line("date:", info->date ? date : "unknown");
 	print_line("encrypted:", info->encrypted ? "yes" : "no");
-	snprintf(line, sizeof(line), "%s%s%s%s", completeness(info),
-		 info->snapshot_state && !info->complete ? " (state \"" : "",
-		 info->snapshot_state && !info->complete ?
-			 info->snapshot_state :
-			 "",
-		 info->snapshot_state && !info->complete ? "\")" : "");
-	print_line("state:", line);
-	print_line("manifest:", info->format == MB_FORMAT_DB ?
-					"Manifest.db" :
-					"Manifest.mbdb");
+	print_state(info);
+	print_line("manifest:", info->format == MB_FORMAT_DB ? "Manifest.db" :
+							       "Manifest.mbdb");
 }
 
 static json_object *make_json(const struct mb_backup_info *info)
@@ -149,55 +146,63 @@ static int try_load(struct mb_backup *b, const struct common *c,
 	return rc < 0 ? rc : 1;
 }
 
+static void finish_text(const struct common *c, bool loaded,
+			const struct mb_totals *sum)
+{
+	char bytes[32];
+
+	if (!loaded) {
+		say(c,
+		    "\nWith the password (--passfile, --extpass) also: files and bytes by domain.");
+		return;
+	}
+	format_bytes(bytes, sizeof(bytes), sum->bytes);
+	printf("%10" PRIu64 "  %9s  in all\n", sum->files, bytes);
+}
+
+static void add_number(json_object *o, const char *key, bool known, uint64_t n)
+{
+	json_object_object_add(o, key,
+			       known ? json_object_new_uint64(n) : NULL);
+}
+
+/* @domains becomes part of @o */
+static void finish_json(json_object *o, bool loaded,
+			const struct mb_totals *sum, json_object *domains)
+{
+	json_object_object_add(o, "locked", json_object_new_boolean(!loaded));
+	add_number(o, "files", loaded, sum->files);
+	add_number(o, "bytes", loaded, sum->bytes);
+	add_number(o, "records", loaded, sum->records);
+	json_object_object_add(o, "domains", domains);
+	json_print(o);
+}
+
 static int report(struct mb_backup *b, const struct common *c,
 		  struct mb_err *err)
 {
 	const struct mb_backup_info *info = mb_backup_get_info(b);
 	struct mb_totals sum = { 0 };
 	struct report r = { 0 };
-	json_object *o = NULL;
-	char bytes[32];
 	int loaded, rc = 0;
 
 	loaded = try_load(b, c, err);
 	if (loaded < 0)
 		return loaded;
-	if (c->json) {
-		o = make_json(info);
+	if (loaded && c->json)
 		r.domains = json_object_new_array();
-	} else {
+	if (!c->json)
 		print_text(info);
-		if (loaded)
-			printf("\n%10s  %9s  domain\n", "files", "bytes");
-	}
+	if (!c->json && loaded)
+		printf("\n%10s  %9s  domain\n", "files", "bytes");
 	if (loaded)
 		rc = mb_backup_each_domain(b, each_domain, &r, &sum, err);
-	format_bytes(bytes, sizeof(bytes), sum.bytes);
-	if (c->json) {
-		json_object_object_add(o, "locked",
-				       json_object_new_boolean(!loaded));
-		json_object_object_add(
-			o, "files",
-			loaded ? json_object_new_uint64(sum.files) : NULL);
-		json_object_object_add(
-			o, "bytes",
-			loaded ? json_object_new_uint64(sum.bytes) : NULL);
-		json_object_object_add(
-			o, "records",
-			loaded ? json_object_new_uint64(sum.records) : NULL);
-		json_object_object_add(o, "domains",
-				       loaded ? r.domains : NULL);
-		if (!loaded)
-			json_object_put(r.domains);
-		if (rc == 0)
-			json_print(o);
-		else
-			json_object_put(o);
-	} else if (loaded && rc == 0) {
-		printf("%10" PRIu64 "  %9s  in all\n", sum.files, bytes);
-	} else if (!loaded) {
-		say(c, "\nFiles are listed by domain when the password is given (--passfile, --extpass).");
-	}
+	if (rc < 0)
+		json_object_put(r.domains);
+	else if (c->json)
+		finish_json(make_json(info), loaded, &sum, r.domains);
+	else
+		finish_text(c, loaded, &sum);
 	return rc;
 }
 

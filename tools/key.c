@@ -18,8 +18,7 @@ static const char usage[] =
 	"Without KEYFILE it is <UDID>.larder-key in the working folder. The name\n"
 	"of the file is printed.\n"
 	"\n"
-	"  -o, --output FILE  the same as KEYFILE (so is --keyfile here)\n"
-	COMMON_HELP_TEXT;
+	"  -o, --output FILE  the same as KEYFILE (so is --keyfile here)\n" COMMON_HELP_TEXT;
 
 static int make_key(const char *path, const char *to, const struct common *c,
 		    struct mb_err *err)
@@ -70,11 +69,10 @@ static int make_key(const char *path, const char *to, const struct common *c,
 
 static int run(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "output", required_argument, NULL, 'o' },
-		COMMON_OPTIONS,
-		{ 0 }
-	};
+	static const struct option options[] = { { "output", required_argument,
+						   NULL, 'o' },
+						 COMMON_OPTIONS,
+						 { 0 } };
 	struct common c = { 0 };
 	const char *to = NULL;
 	struct mb_err err;
@@ -89,8 +87,8 @@ static int run(int argc, char **argv)
 	if (argc - optind == 2 && !to)
 		to = argv[optind + 1];
 	else if (argc - optind != 1)
-		return usage_error(&cmd_key,
-				   "key takes a BACKUP and at most one KEYFILE");
+		return usage_error(
+			&cmd_key, "key takes a BACKUP and at most one KEYFILE");
 	rc = make_key(argv[optind], to, &c, &err);
 	return rc < 0 ? fail(rc, &err) : finish_output();
 }

@@ -87,7 +87,8 @@ static void print_json(const char *name, const struct mb_stat *st,
 	json_add_text(o, "type", type_name(st->type));
 	if (rec->domain.ptr)
 		json_object_object_add(
-			o, "domain", json_text(rec->domain.ptr, rec->domain.len));
+			o, "domain",
+			json_text(rec->domain.ptr, rec->domain.len));
 	if (rec->domain.ptr)
 		json_object_object_add(o, "path",
 				       json_text(rec->path.ptr, rec->path.len));
@@ -110,7 +111,8 @@ static void print_json(const char *name, const struct mb_stat *st,
 	}
 	if (st->type == MB_LINK)
 		json_object_object_add(
-			o, "target", json_text(rec->target.ptr, rec->target.len));
+			o, "target",
+			json_text(rec->target.ptr, rec->target.len));
 	if (rec->damage)
 		json_add_text(o, "damage", rec->damage);
 	json_print(o);
@@ -161,8 +163,8 @@ static int wait_for(struct waiting *w, uint32_t node, struct mb_err *err)
 	return 0;
 }
 
-static int list_folder(const struct listing *l, uint32_t dir,
-		       struct waiting *w, struct mb_err *err)
+static int list_folder(const struct listing *l, uint32_t dir, struct waiting *w,
+		       struct mb_err *err)
 {
 	static char path[1 << 18];
 	uint32_t first, count;
@@ -253,8 +255,9 @@ static int run(int argc, char **argv)
 			return usage_error(&cmd_ls, NULL);
 	}
 	if (argc - optind != 1 && argc - optind != 2)
-		return usage_error(&cmd_ls,
-				   "ls takes a BACKUP and at most one DOMAIN[/PATH]");
+		return usage_error(
+			&cmd_ls,
+			"ls takes a BACKUP and at most one DOMAIN[/PATH]");
 	rc = list_backup(&l, argv[optind],
 			 argc - optind == 2 ? argv[optind + 1] : "", &err);
 	return rc < 0 ? fail(rc, &err) : finish_output();

@@ -26,8 +26,9 @@ void print_name(const char *name, size_t len)
 
 void format_bytes(char *out, size_t size, uint64_t bytes)
 {
-	static const char *const units[] = { "kB", "MB", "GB", "TB",
-					     "PB", "EB" };
+	static const char *const units[] = {
+		"kB", "MB", "GB", "TB", "PB", "EB"
+	};
 	double n = (double)bytes;
 	int unit = -1;
 
@@ -67,8 +68,7 @@ json_object *json_text(const char *text, size_t len)
 			return NULL;
 		at++;
 	}
-	o = json_object_new_string_len((const char *)clean.ptr,
-				       (int)clean.len);
+	o = json_object_new_string_len((const char *)clean.ptr, (int)clean.len);
 	return o;
 }
 

@@ -38,22 +38,24 @@ enum {
 	COMMON_END,
 };
 
-#define COMMON_OPTIONS                                               \
-	{ "passfile", required_argument, NULL, COMMON_PASSFILE },    \
-	{ "extpass", required_argument, NULL, COMMON_EXTPASS },      \
-	{ "keyfile", required_argument, NULL, COMMON_KEYFILE },      \
-	{ "json", no_argument, NULL, COMMON_JSON },                  \
-	{ "quiet", no_argument, NULL, COMMON_QUIET },                \
-	{ "help", no_argument, NULL, COMMON_HELP }
+#define COMMON_OPTIONS                                                  \
+	{ "passfile", required_argument, NULL, COMMON_PASSFILE },       \
+		{ "extpass", required_argument, NULL, COMMON_EXTPASS }, \
+		{ "keyfile", required_argument, NULL, COMMON_KEYFILE }, \
+		{ "json", no_argument, NULL, COMMON_JSON },             \
+		{ "quiet", no_argument, NULL, COMMON_QUIET },           \
+	{                                                               \
+		"help", no_argument, NULL, COMMON_HELP                  \
+	}
 
 /* The help of these, for a command's usage. */
-#define COMMON_HELP_TEXT                                                   \
-	"\n"                                                               \
-	"  --passfile FILE    password: the first line of FILE (also:\n"   \
-	"                     LARDER_PASSFILE=FILE in the environment)\n"  \
+#define COMMON_HELP_TEXT                                                      \
+	"\n"                                                                  \
+	"  --passfile FILE    password: the first line of FILE (also:\n"      \
+	"                     LARDER_PASSFILE=FILE in the environment)\n"     \
 	"  --extpass COMMAND  password: the first line that COMMAND prints\n" \
-	"  --keyfile FILE     a derived key, written by \"larder key\"\n"  \
-	"  --json             output for machines\n"                       \
+	"  --keyfile FILE     a derived key, written by \"larder key\"\n"     \
+	"  --json             output for machines\n"                          \
 	"  --quiet            no messages but errors\n"
 
 /*

@@ -15,8 +15,8 @@
 #define KEYBAG_ID_LEN 16
 #define MAGIC "larder-key 1\n"
 #define FORMAT MAGIC "keybag %s\nkey %s\n"
-#define TEXT_LEN                                                       \
-	(sizeof(MAGIC) - 1 + 7 + 2 * KEYBAG_ID_LEN + 1 + 4 +           \
+#define TEXT_LEN                                             \
+	(sizeof(MAGIC) - 1 + 7 + 2 * KEYBAG_ID_LEN + 1 + 4 + \
 	 2 * MB_DERIVED_KEY_LEN + 1)
 
 static int parse(const char *text, uint8_t id[KEYBAG_ID_LEN],

@@ -91,10 +91,11 @@ int secret_from_command(struct secret *s, const char *command,
 	if (rc < 0)
 		return rc;
 	if (!s->len)
-		return mb_err_set(err, -ENOKEY,
-				  "password needed, and the password command gave none (status %d)",
-				  WIFEXITED(status) ? WEXITSTATUS(status) :
-						      128 + WTERMSIG(status));
+		return mb_err_set(
+			err, -ENOKEY,
+			"password needed, and the password command gave none (status %d)",
+			WIFEXITED(status) ? WEXITSTATUS(status) :
+					    128 + WTERMSIG(status));
 	return 0;
 }
 
