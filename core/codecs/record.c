@@ -28,8 +28,11 @@ int record_keep(struct mb_record *rec, struct mb_slice *slice,
 	/* growing would leave the other slices behind */
 	if (len > rec->mem_cap - rec->mem_len)
 		return -ENOMEM;
-	if (len)
-		memcpy(rec->mem + rec->mem_len, ptr, len);
+	if (!len) {
+		*slice = (struct mb_slice){ "", 0 };
+		return 0;
+	}
+	memcpy(rec->mem + rec->mem_len, ptr, len);
 	*slice = (struct mb_slice){ (char *)rec->mem + rec->mem_len, len };
 	rec->mem_len += len;
 	return 0;

@@ -19,6 +19,31 @@ static bool is_dots(const char *name, size_t len)
 	       (len == 2 && name[0] == '.' && name[1] == '.');
 }
 
+/* openat2 by itself would let "a/../b" pass. */
+static bool has_dots(const char *path)
+{
+	for (size_t len; *path; path += len) {
+		path += strspn(path, "/");
+		len = strcspn(path, "/");
+		if (is_dots(path, len))
+			return true;
+	}
+	return false;
+}
+
+/* The system says ENOTDIR both of a file and of a link to a folder. */
+static int open_error(int at, const char *name)
+{
+	int error = errno;
+	struct stat st;
+
+	if (error == ENOTDIR &&
+	    fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISLNK(st.st_mode))
+		error = ELOOP;
+	return -error;
+}
+
 /* For kernels (before 5.6) and sandboxes without openat2. */
 static int open_by_component(int dir_fd, const char *path, int flags)
 {
@@ -30,20 +55,20 @@ static int open_by_component(int dir_fd, const char *path, int flags)
 		char name[256];
 		int fd;
 
-		if (!len || is_dots(path, len))
-			return -EXDEV;
+		if (!len)
+			return -EXDEV; /* absolute */
 		if (len >= sizeof(name))
 			return -ENAMETOOLONG;
 		memcpy(name, path, len);
 		name[len] = '\0';
 		if (!path[len]) {
 			fd = openat(at, name, flags | O_NOFOLLOW);
-			return fd < 0 ? -errno : fd;
+			return fd < 0 ? open_error(at, name) : fd;
 		}
 		fd = openat(at, name,
 			    O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd < 0)
-			return -errno;
+			return open_error(at, name);
 		if (here >= 0)
 			close(here);
 		at = here = fd;
@@ -61,6 +86,8 @@ static int open_beneath(int dir_fd, const char *path, int flags)
 	};
 	long fd;
 
+	if (has_dots(path))
+		return -EXDEV;
 	if (!atomic_load(&no_openat2)) {
 		do
 			fd = syscall(SYS_openat2, dir_fd, path, &how,

@@ -40,7 +40,8 @@ struct cursor {
 
 static inline struct cursor cursor_over(struct view v)
 {
-	return (struct cursor){ v.ptr, v.ptr + v.len };
+	/* NULL stands for no bytes, and must not be added to */
+	return (struct cursor){ v.ptr, v.len ? v.ptr + v.len : v.ptr };
 }
 
 static inline size_t cursor_left(const struct cursor *c)

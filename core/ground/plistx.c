@@ -19,28 +19,84 @@ static bool starts(const uint8_t *p, const uint8_t *end, const char *text)
 	return (size_t)(end - p) >= len && !memcmp(p, text, len);
 }
 
-/* Counts tags and the nesting of containers; content holds no "<". */
+static const uint8_t *find(const uint8_t *p, const uint8_t *end,
+			   const char *text)
+{
+	while ((p = memchr(p, *text, (size_t)(end - p))) &&
+	       !starts(p, end, text))
+		p++;
+	return p;
+}
+
+/* Is a ">" at @end surely outside of quotes, whichever count as such? */
+static bool quotes_are_closed(const uint8_t *p, const uint8_t *end)
+{
+	size_t single = 0, twofold = 0;
+
+	for (; p < end; p++) {
+		single += *p == '\'';
+		twofold += *p == '"';
+	}
+	return single % 2 == 0 && twofold % 2 == 0 && !(single && twofold);
+}
+
+/*
+ * The end of the markup that begins behind a "<", NULL if it cannot be told
+ * with certainty. What libplist takes for a tag and we do not must not exist,
+ * nor the other way round, or nesting could be hidden in comments and quotes.
+ */
+static const uint8_t *markup_end(const uint8_t *p, const uint8_t *end)
+{
+	const uint8_t *close;
+
+	if (starts(p, end, "!--"))
+		return find(p + 3, end, "-->");
+	if (starts(p, end, "![CDATA["))
+		return find(p, end, "]]>");
+	close = find(p, end, *p == '?' ? "?>" : ">");
+	if (!close || !quotes_are_closed(p, close) ||
+	    memchr(p, '<', (size_t)(close - p)) ||
+	    (*p == '!' && memchr(p, '[', (size_t)(close - p))))
+		return NULL;
+	return close;
+}
+
+static bool is_end_tag(const uint8_t *p, const uint8_t *close,
+		       const char *name)
+{
+	size_t len = strlen(name);
+
+	return starts(p, close, name) &&
+	       (p + len == close || strchr(" \t\r\n", p[len]));
+}
+
+/*
+ * Counts tags and the nesting of containers: libplist frees what it has read
+ * by recursion.
+ */
 static int check_xml(struct view data)
 {
 	const uint8_t *p = data.ptr, *end = data.ptr + data.len;
 	unsigned depth = 0, tags = 0;
 
 	while ((p = memchr(p, '<', (size_t)(end - p)))) {
-		p++;
-		if (++tags > 2 * MAX_NODES)
+		const uint8_t *close;
+
+		if (++p == end || ++tags > 2 * MAX_NODES)
 			return -EBADMSG;
-		if (starts(p, end, "/dict") || starts(p, end, "/array")) {
+		close = markup_end(p, end);
+		if (!close)
+			return -EBADMSG;
+		if (is_end_tag(p, close, "/dict") ||
+		    is_end_tag(p, close, "/array")) {
 			if (depth)
 				depth--;
-		} else if (starts(p, end, "dict") || starts(p, end, "array")) {
-			const uint8_t *close =
-				memchr(p, '>', (size_t)(end - p));
-
-			if (close && close[-1] == '/')
-				continue;
-			if (++depth > MAX_DEPTH)
-				return -EBADMSG;
+		} else if ((starts(p, close, "dict") ||
+			    starts(p, close, "array")) &&
+			   close[-1] != '/' && ++depth > MAX_DEPTH) {
+			return -EBADMSG;
 		}
+		p = close;
 	}
 	return 0;
 }
@@ -49,9 +105,7 @@ static bool looks_like_xml(struct view data)
 {
 	size_t at = 0;
 
-	if (starts(data.ptr, data.ptr + data.len, "\xef\xbb\xbf"))
-		at = 3;
-	while (at < data.len && strchr(" \t\r\n", data.ptr[at]) && data.ptr[at])
+	while (at < data.len && data.ptr[at] && strchr(" \t\r\n", data.ptr[at]))
 		at++;
 	return at < data.len && data.ptr[at] == '<';
 }
@@ -62,6 +116,8 @@ int plistx_parse(plist_t *out, struct view data, const char *what,
 	struct bplist bp;
 
 	*out = NULL;
+	if (data.len >= 3 && !memcmp(data.ptr, "\xef\xbb\xbf", 3))
+		data = view_of(data.ptr + 3, data.len - 3); /* a BOM */
 	if (data.len > UINT32_MAX)
 		return mb_err_set(err, -EBADMSG, "%s: too large", what);
 	if (data.len >= 8 && !memcmp(data.ptr, "bplist", 6)) {

@@ -358,14 +358,21 @@ int mb_backup_open(struct mb_backup **out, const char *path,
 	return 0;
 }
 
+static void unload(struct mb_backup *b)
+{
+	manifest_free(b->manifest);
+	b->manifest = NULL;
+	while (b->domain_count)
+		free(b->domains[--b->domain_count].name);
+	free(b->domains);
+	b->domains = NULL;
+}
+
 void mb_backup_free(struct mb_backup *b)
 {
 	if (!b)
 		return;
-	manifest_free(b->manifest);
-	for (size_t i = 0; i < b->domain_count; i++)
-		free(b->domains[i].name);
-	free(b->domains);
+	unload(b);
 	if (b->dir_fd >= 0)
 		close(b->dir_fd);
 	if (b->snapshot_fd >= 0)
@@ -412,6 +419,11 @@ static int add_domain(void *arg, struct mb_slice name, int64_t root)
 	struct mb_backup *b = arg;
 	struct backup_domain *d;
 
+	if (name.len > MANIFEST_PATH_MAX) {
+		backup_note(b, "a domain is left out: its name has %zu bytes",
+			    name.len);
+		return 0;
+	}
 	/* grows at powers of two */
 	if (!(b->domain_count & (b->domain_count - 1))) {
 		size_t cap = b->domain_count ? 2 * b->domain_count : 1;
@@ -490,7 +502,10 @@ int mb_backup_load(struct mb_backup *b, struct mb_err *err)
 		if (rc == -ENOMEM)
 			mb_err_set(err, rc, "out of memory");
 	}
-	return rc < 0 ? mb_err_prefix(err, rc, "%s", b->info.source) : 0;
+	if (rc == 0)
+		return 0;
+	unload(b); /* half of it must not pass for all when asked again */
+	return mb_err_prefix(err, rc, "%s", b->info.source);
 }
 
 static int count_entry(void *arg, const struct manifest_entry *entry)

@@ -22,6 +22,12 @@
  */
 #define MADE_UP_MAX 4000000u
 
+/*
+ * A number can make a name that another one has, which then needs a number.
+ * That each time the next name is there already takes a plan.
+ */
+#define UNIQUE_PASSES_MAX 50
+
 struct item {
 	uint64_t key; /* offset in keys */
 	int64_t handle;
@@ -362,13 +368,17 @@ static int compare_children(const void *va, const void *vb)
 }
 
 /* Names that came out equal get "%2", "%3", ... */
-static int make_unique(struct tree_build *tb)
+static int make_unique(struct tree_build *tb, struct mb_err *err)
 {
 	bool changed = true;
 
 	for (unsigned pass = 0; changed; pass++) {
 		unsigned twin = 1;
 
+		if (pass == UNIQUE_PASSES_MAX)
+			return mb_err_set(
+				err, -EBADMSG,
+				"the manifest's names cannot be told apart");
 		changed = false;
 		if (tb->child_count)
 			qsort(tb->children, tb->child_count,
@@ -392,7 +402,8 @@ static int make_unique(struct tree_build *tb)
 			free(tb->children[i].name);
 			tb->children[i].name = strdup(name);
 			if (!tb->children[i].name)
-				return -ENOMEM;
+				return mb_err_set(err, -ENOMEM,
+						  "out of memory");
 		}
 	}
 	return 0;
@@ -440,14 +451,19 @@ static int free_reserved(struct tree_build *tb)
 }
 
 static int plant_children(struct tree_build *tb, struct node_store *nodes,
-			  uint32_t dir)
+			  uint32_t dir, struct mb_err *err)
 {
 	struct node *parent = node_at(nodes, dir);
 	uint32_t first = 0;
+	int rc;
 
-	if ((dir == MB_ROOT && free_reserved(tb) < 0) || make_unique(tb) < 0 ||
-	    node_store_add(nodes, (uint32_t)tb->child_count, &first) < 0)
-		return -ENOMEM;
+	if (dir == MB_ROOT && free_reserved(tb) < 0)
+		return mb_err_set(err, -ENOMEM, "out of memory");
+	rc = make_unique(tb, err);
+	if (rc < 0)
+		return rc;
+	if (node_store_add(nodes, (uint32_t)tb->child_count, &first) < 0)
+		return mb_err_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < tb->child_count; i++) {
 		struct child *c = &tb->children[i];
 		struct node *node = node_at(nodes, first + (uint32_t)i);
@@ -458,12 +474,12 @@ static int plant_children(struct tree_build *tb, struct node_store *nodes,
 		node->type = c->type;
 		if (node_store_name(nodes, c->name, strlen(c->name),
 				    &node->name) < 0)
-			return -ENOMEM;
+			return mb_err_set(err, -ENOMEM, "out of memory");
 		atomic_store(&node->loaded, !has_below);
 		if (!has_below)
 			continue;
 		if (!GROW(tb->queue, tb->queue_count, tb->queue_cap))
-			return -ENOMEM;
+			return mb_err_set(err, -ENOMEM, "out of memory");
 		c->below.dir = first + (uint32_t)i;
 		tb->queue[tb->queue_count++] = c->below;
 	}
@@ -479,10 +495,10 @@ static int plant_all(struct tree_build *tb, struct node_store *nodes,
 		struct run run = tb->queue[at];
 		int rc = cut_into_children(tb, run, err);
 
+		if (rc == 0)
+			rc = plant_children(tb, nodes, run.dir, err);
 		if (rc < 0)
 			return rc;
-		if (plant_children(tb, nodes, run.dir) < 0)
-			return mb_err_set(err, -ENOMEM, "out of memory");
 		drop_children(tb);
 	}
 	return 0;

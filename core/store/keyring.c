@@ -30,7 +30,7 @@ int keyring_derive(uint8_t key[KEY_LEN], const struct keybag *bag,
 int keyring_unlock(struct keyring *ring, const struct keybag *bag,
 		   const uint8_t key[KEY_LEN], struct mb_err *err)
 {
-	unsigned rejected = 0;
+	unsigned opened = 0, rejected = 0;
 	uint32_t rejected_class = 0;
 
 	keyring_wipe(ring);
@@ -53,11 +53,12 @@ int keyring_unlock(struct keyring *ring, const struct keybag *bag,
 		}
 		if (rc < 0)
 			return mb_err_set(err, rc, "cipher library failed");
+		opened++;
 		/* Curve25519 keys wrap what no backup has been seen to hold */
 		if (class->key_type == 0)
 			ring->numbers[ring->count++] = class->number;
 	}
-	if (rejected && !ring->count)
+	if (rejected && !opened)
 		return mb_err_set(err, -EKEYREJECTED, "wrong password");
 	if (rejected) {
 		keyring_wipe(ring);

@@ -69,8 +69,8 @@ void manifest_on_note(struct manifest *m,
 /*
  * manifest_each_domain_do - each domain once
  *
- * @each may not call the manifest, except manifest_get. A result other than 0
- * ends the walk and is returned.
+ * @each may not call the manifest. A result other than 0 ends the walk and is
+ * returned.
  */
 int manifest_each_domain_do(struct manifest *m, manifest_each_domain *each,
 			    void *arg, struct mb_err *err);
@@ -78,6 +78,8 @@ int manifest_each_domain_do(struct manifest *m, manifest_each_domain *each,
 /*
  * manifest_scan - every usable record of a domain, in no order
  * @sizes: entries carry the recorded size; dearer, as each is decoded
+ *
+ * @each as above.
  */
 int manifest_scan(struct manifest *m, struct mb_slice domain, bool sizes,
 		  manifest_each_entry *each, void *arg, struct mb_err *err);

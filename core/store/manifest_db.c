@@ -23,6 +23,8 @@ struct manifest_db {
 	struct domain_index index;
 	/* work that is left to the running statement, in units of STEP_OPS */
 	int64_t budget;
+	/* text that the statement may still bring along */
+	int64_t text_budget;
 };
 
 /*
@@ -43,6 +45,20 @@ static int on_progress(void *arg)
 static void refill(struct manifest_db *m)
 {
 	m->budget = BUDGET_OPS(payload_stored_len(m->payload)) / STEP_OPS;
+	m->text_budget = 2 * payload_stored_len(m->payload);
+}
+
+/*
+ * Circles could also bring a long text back until memory runs out. All rows
+ * together hold no more of it than the file, or twice that as UTF-8.
+ */
+static int spend_text(struct manifest_db *m, size_t len, struct mb_err *err)
+{
+	m->text_budget -= (int64_t)len;
+	if (m->text_budget >= 0)
+		return 0;
+	return mb_err_set(err, -EBADMSG,
+			  "Manifest.db: damaged (reading it goes in circles)");
 }
 
 static int db_error(struct manifest_db *m, int sql_rc, struct mb_err *err)
@@ -244,6 +260,14 @@ static int each_indexed_domain(struct manifest_db *m,
 		domain_index_range(roots, domain, &first, &count);
 		if (count)
 			root = roots->entries[first + count - 1].handle;
+		/* half a surrogate pair does not survive the way to UTF-8 */
+		if (last.len && last.len - 1 == domain.len &&
+		    !memcmp(last.ptr, domain.ptr, domain.len))
+			return mb_err_set(err, -EBADMSG,
+					  "Manifest.db: a domain is no valid text");
+		rc = spend_text(m, domain.len, err);
+		if (rc < 0)
+			return rc;
 		last.len = 0;
 		if (buf_add(&last, domain.ptr, domain.len) < 0 ||
 		    buf_add_u8(&last, 0) < 0)
@@ -268,15 +292,21 @@ static int find_roots(struct manifest_db *m, struct domain_index *roots,
 
 	rc = prepare(m, &stmt,
 		     "SELECT rowid, domain FROM Files WHERE relativePath = '' "
-		     "AND typeof(domain) = 'text' AND length(file) > 0",
+		     "AND rowid >= 0 AND typeof(domain) = 'text' AND length(file) > 0",
 		     err);
 	if (rc < 0)
 		return rc;
 	refill(m);
-	while ((rc = step(m, stmt, err)) == 1)
-		if (domain_index_add(roots, column(stmt, 1),
+	while ((rc = step(m, stmt, err)) == 1) {
+		struct mb_slice domain = column(stmt, 1);
+
+		rc = spend_text(m, domain.len, err);
+		if (rc < 0)
+			return rc;
+		if (domain_index_add(roots, domain,
 				     sqlite3_column_int64(stmt, 0), true) < 0)
 			return mb_err_set(err, -ENOMEM, "out of memory");
+	}
 	domain_index_seal(roots);
 	return rc;
 }
@@ -302,17 +332,20 @@ static int db_each_domain(struct manifest *base, manifest_each_domain *each,
 /* columns: rowid, relativePath, flags, type of relativePath, file (or NULL) */
 static int scan_row(struct manifest_db *m, sqlite3_stmt *row, bool sizes,
 		    uint64_t *left_out, struct mb_record *rec,
-		    manifest_each_entry *each, void *arg)
+		    manifest_each_entry *each, void *arg, struct mb_err *err)
 {
 	struct manifest_entry entry = {
 		.handle = sqlite3_column_int64(row, 0),
 		.path = column(row, 1),
 		.type = flags_type(row, 2),
 	};
+	int rc = spend_text(m, entry.path.len, err);
 
-	(void)m;
+	if (rc < 0)
+		return rc;
+	/* no writer gives negative numbers, and -1 says "no record" */
 	if (sqlite3_column_type(row, 1) == SQLITE_NULL ||
-	    entry.path.len > MANIFEST_PATH_MAX) {
+	    entry.path.len > MANIFEST_PATH_MAX || entry.handle < 0) {
 		++*left_out;
 		return 0;
 	}
@@ -367,7 +400,7 @@ static int scan_locked(struct manifest_db *m, struct mb_slice domain,
 					   m->index.entries[at].handle);
 		while ((rc = step(m, stmt, err)) == 1) {
 			rc = scan_row(m, stmt, sizes, &left_out, &rec, each,
-				      arg);
+				      arg, err);
 			if (rc)
 				return rc;
 		}
@@ -375,7 +408,7 @@ static int scan_locked(struct manifest_db *m, struct mb_slice domain,
 	}
 	if (left_out)
 		manifest_note(&m->base,
-			      "Manifest.db: %llu records of %.*s left out: no path, or one of more than %d bytes",
+			      "Manifest.db: %llu records of %.*s left out: no path, one of more than %d bytes, or a negative row number",
 			      (unsigned long long)left_out, (int)domain.len,
 			      domain.ptr, MANIFEST_PATH_MAX);
 	return rc;
@@ -437,6 +470,24 @@ static int check_table(struct manifest_db *m, struct mb_err *err)
 	return 0;
 }
 
+/* One step of computing a column could be made to take hours. */
+static int check_columns(struct manifest_db *m, struct mb_err *err)
+{
+	mb_auto(finalize) sqlite3_stmt *stmt = NULL;
+	int rc;
+
+	rc = prepare(m, &stmt,
+		     "SELECT 1 FROM pragma_table_xinfo('Files') "
+		     "WHERE hidden > 1",
+		     err);
+	if (rc == 0)
+		rc = step(m, stmt, err);
+	if (rc == 1)
+		return mb_err_set(err, -EBADMSG,
+				  "Manifest.db: Files has computed columns");
+	return rc;
+}
+
 static int has_domain_index(struct manifest_db *m, struct mb_err *err)
 {
 	mb_auto(finalize) sqlite3_stmt *stmt = NULL;
@@ -457,17 +508,24 @@ static int build_index(struct manifest_db *m, struct mb_err *err)
 	int rc;
 
 	rc = prepare(m, &stmt,
-		     "SELECT rowid, domain, relativePath = '' FROM Files "
+		     "SELECT rowid, domain, relativePath = '' AND rowid >= 0 "
+		     "FROM Files "
 		     "WHERE length(file) > 0 AND typeof(domain) = 'text'",
 		     err);
 	if (rc < 0)
 		return rc;
 	refill(m);
-	while ((rc = step(m, stmt, err)) == 1)
-		if (domain_index_add(&m->index, column(stmt, 1),
+	while ((rc = step(m, stmt, err)) == 1) {
+		struct mb_slice domain = column(stmt, 1);
+
+		rc = spend_text(m, domain.len, err);
+		if (rc < 0)
+			return rc;
+		if (domain_index_add(&m->index, domain,
 				     sqlite3_column_int64(stmt, 0),
 				     sqlite3_column_int(stmt, 2)) < 0)
 			return mb_err_set(err, -ENOMEM, "out of memory");
+	}
 	domain_index_seal(&m->index);
 	return rc;
 }
@@ -478,6 +536,8 @@ static int prepare_all(struct manifest_db *m, struct mb_err *err)
 
 	refill(m);
 	rc = check_table(m, err);
+	if (rc == 0)
+		rc = check_columns(m, err);
 	if (rc == 0)
 		rc = prepare(m, &m->get,
 			     "SELECT fileID, domain, relativePath, flags, file "

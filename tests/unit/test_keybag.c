@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "keybag.h"
+
+#include <errno.h>
+
+#include "fixture.h"
+#include "tap.h"
+#include "vectors.h"
+
+static int decode(struct keybag *bag, const struct bytes *b, struct mb_err *err)
+{
+	/* a copy of its own, so that a sanitizer sees its end */
+	uint8_t *copy = malloc(b->len ? b->len : 1);
+	int rc;
+
+	memcpy(copy, b->ptr, b->len);
+	rc = keybag_decode(bag, view_of(copy, b->len), err);
+	free(copy);
+	return rc;
+}
+
+static void add_tag(struct bytes *b, const char *tag, const char *hex)
+{
+	struct bytes value = unhex(hex);
+
+	add(b, tag, 4);
+	add_be(b, value.len, 4);
+	add(b, value.ptr, value.len);
+	drop(&value);
+}
+
+#define UUID16 "00112233445566778899aabbccddeeff"
+#define SALT20 "101112131415161718191a1b1c1d1e1f20212223"
+#define KEY40                                                      \
+	"000102030405060708090a0b0c0d0e0f10111213141516171819" \
+	"1a1b1c1d1e1f2021222324252627"
+
+/* what a sound bag consists of; a test leaves out or puts in its own */
+struct recipe {
+	const char *uuid, *salt, *iter, *dpsl, *dpic; /* "": leave out */
+	const char *clas, *wrap, *wpky;
+};
+
+static struct bytes bag_of(struct recipe r)
+{
+	struct bytes b = { 0 };
+
+#define PUT(tag, value, usual)                                             \
+	do {                                                               \
+		if (!(value) || (value)[0])                                \
+			add_tag(&b, tag, (value) ? (value) : (usual));     \
+	} while (0)
+	PUT("UUID", r.uuid, UUID16);
+	PUT("SALT", r.salt, SALT20);
+	PUT("ITER", r.iter, "000003e8");
+	PUT("DPSL", r.dpsl, SALT20);
+	PUT("DPIC", r.dpic, "000007d0");
+	add_tag(&b, "UUID", UUID16);
+	PUT("CLAS", r.clas, "00000003");
+	PUT("WRAP", r.wrap, "00000002");
+	PUT("WPKY", r.wpky, KEY40);
+	return b;
+}
+
+static int decode_recipe(struct recipe r)
+{
+	struct bytes b = bag_of(r);
+	struct keybag bag;
+	struct mb_err err = { 0 };
+	int rc = decode(&bag, &b, &err);
+
+	CHECK(rc == 0 || !strncmp(err.text, "key bag: ", 9));
+	CHECK_INT(rc, err.code);
+	drop(&b);
+	return rc;
+}
+
+CASE(a_bag_with_two_derivations)
+{
+	struct bytes b = unhex(KEYBAG_MODERN), want;
+	struct keybag bag;
+
+	CHECK_INT(decode(&bag, &b, NULL), 0);
+	want = unhex(UUID16);
+	CHECK_BYTES(bag.uuid, 16, want.ptr, want.len);
+	drop(&want);
+	want = unhex(SALT20);
+	CHECK_BYTES(bag.salt, 20, want.ptr, want.len);
+	drop(&want);
+	CHECK_INT(bag.iterations, 1000);
+	CHECK(bag.has_double);
+	want = unhex("404142434445464748494a4b4c4d4e4f50515253");
+	CHECK_BYTES(bag.double_salt, 20, want.ptr, want.len);
+	drop(&want);
+	CHECK_INT(bag.double_iterations, 2000);
+	CHECK_INT(bag.class_count, 4);
+	for (unsigned i = 0; i < 4; i++) {
+		static const unsigned numbers[] = { 1, 3, 4, 11 };
+
+		CHECK_INT(bag.classes[i].number, numbers[i]);
+		CHECK_INT(bag.classes[i].wrap, i == 3 ? 3 : 2);
+		CHECK_INT(bag.classes[i].key_type, 0);
+		CHECK(bag.classes[i].has_key);
+	}
+	want = unhex("e0ccc1fd8d2dfd723d2af4352d89b251421543d79ec8cd62"
+		     "369a5ef69a051e104c56f64f3c84d8b4");
+	CHECK_BYTES(bag.classes[2].wrapped, 40, want.ptr, want.len);
+	drop(&want);
+	drop(&b);
+}
+
+CASE(a_bag_with_one_derivation)
+{
+	struct bytes b = unhex(KEYBAG_LEGACY);
+	struct keybag bag;
+
+	CHECK_INT(decode(&bag, &b, NULL), 0);
+	CHECK(!bag.has_double);
+	CHECK_INT(bag.iterations, 1000);
+	CHECK_INT(bag.class_count, 4);
+	drop(&b);
+}
+
+/* the outline of a bag of an unencrypted backup that devices accept */
+CASE(a_bag_of_eleven_classes_as_devices_make)
+{
+	static const char *const keys[] = {
+		"377910009968160fae904518fafe4ff9d85cfd67a5c3fa2e72cc92e3450187aed91de7f964c93d51",
+		"3224135f1d12265cab189cdd29943e49f2f5db8c3ed937ffdddd51da2f72363f736421cd2619e8ad",
+		"4847a5a2b44e240e3a6547700c784c2a2460b90caa1ee928b6bc618c87ea899e444815d7f6dc62e7",
+		"97406f1617796eee07afbe57ab335fe20d1f32a64089ee8ec48fb1fe9826e98f795d6d7b37e6480d",
+	};
+	struct bytes b = { 0 };
+	struct keybag bag;
+
+	add_tag(&b, "VERS", "00000005");
+	add_tag(&b, "TYPE", "00000001");
+	add_tag(&b, "UUID", "ee778d5dd5bf4d048091d411fd25f56d");
+	add_tag(&b, "HMCK", "00000000000000000000000000000000000000000000"
+			    "000000000000000000000000000000000000");
+	add_tag(&b, "WRAP", "00000000");
+	add_tag(&b, "SALT", "58e4d7b66ed846439adfe0ede08a47a9d5eead65");
+	add_tag(&b, "ITER", "00002710");
+	for (unsigned i = 0; i < 11; i++) {
+		char number[9];
+
+		sprintf(number, "%08x", i + 1);
+		add_tag(&b, "UUID", UUID16);
+		add_tag(&b, "CLAS", number);
+		add_tag(&b, "WRAP", i < 4 ? "00000002" : "00000003");
+		add_tag(&b, "KTYP", "00000000");
+		add_tag(&b, "WPKY", i < 4 ? keys[i] : KEY40);
+	}
+	CHECK_INT(b.len, 1336);
+	CHECK_INT(decode(&bag, &b, NULL), 0);
+	CHECK(!bag.has_double);
+	CHECK_INT(bag.class_count, 11);
+	CHECK_INT(bag.iterations, 10000);
+	CHECK_INT(bag.uuid[0], 0xee);
+	CHECK_INT(bag.classes[10].wrap, 3);
+	drop(&b);
+}
+
+CASE(a_bag_cut_off_anywhere_is_malformed_or_lacks_classes)
+{
+	struct bytes whole = unhex(KEYBAG_MODERN);
+	struct keybag bag;
+	size_t first_class = 12 + 12 + 24 + 48 + 12 + 28 + 12 + 12 + 12 + 28;
+	size_t full_class = 24 + 12 + 12 + 12 + 48;
+
+	CHECK_INT(first_class + 4 * full_class, whole.len);
+	for (size_t len = 0; len < whole.len; len++) {
+		struct bytes b = { .ptr = whole.ptr, .len = len };
+		size_t in_class = len < first_class ?
+					  1 : (len - first_class) % full_class;
+		int rc = decode(&bag, &b, NULL);
+		/* between two tags a shorter bag is a bag */
+		bool between = in_class == 0 || in_class == 24 ||
+			       in_class == 36 || in_class == 48 ||
+			       in_class == 60;
+		bool enough = len >= first_class + full_class && between;
+
+		CHECK_AT(rc == (enough ? 0 : -EBADMSG), "%zu bytes: %d", len,
+			 rc);
+	}
+	drop(&whole);
+}
+
+CASE(any_flipped_bit_is_survived)
+{
+	struct bytes b = unhex(KEYBAG_MODERN);
+	struct keybag bag;
+
+	for (size_t bit = 0; bit < 8 * b.len; bit++) {
+		int rc;
+
+		b.ptr[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		rc = decode(&bag, &b, NULL);
+		CHECK_AT(rc == 0 || rc == -EBADMSG, "bit %zu: %d", bit, rc);
+		b.ptr[bit / 8] ^= (uint8_t)(1 << bit % 8);
+	}
+	drop(&b);
+}
+
+CASE(a_sound_recipe_is_read)
+{
+	CHECK_INT(decode_recipe((struct recipe){ 0 }), 0);
+	CHECK_INT(decode_recipe((struct recipe){ .dpsl = "", .dpic = "" }), 0);
+}
+
+CASE(what_a_derivation_needs_must_be_there)
+{
+	CHECK_INT(decode_recipe((struct recipe){ .salt = "" }), -EBADMSG);
+	CHECK_INT(decode_recipe((struct recipe){ .iter = "" }), -EBADMSG);
+	CHECK_INT(decode_recipe((struct recipe){ .dpsl = "" }), -EBADMSG);
+	CHECK_INT(decode_recipe((struct recipe){ .dpic = "" }), -EBADMSG);
+	CHECK_INT(decode_recipe((struct recipe){ .wpky = "" }), -EBADMSG);
+	CHECK_INT(decode_recipe((struct recipe){ .wrap = "" }), -EBADMSG);
+	/* without a header UUID the class's own is taken for it */
+	CHECK_INT(decode_recipe((struct recipe){ .uuid = "" }), -EBADMSG);
+}
+
+CASE(values_of_another_length_are_malformed)
+{
+	CHECK_INT(decode_recipe((struct recipe){ .uuid = "00" }), -EBADMSG);
+	CHECK_INT(decode_recipe((struct recipe){ .salt = "00" }), -EBADMSG);
+	CHECK_INT(decode_recipe((struct recipe){ .salt = SALT20 "00" }),
+		  -EBADMSG);
+	CHECK_INT(decode_recipe((struct recipe){ .iter = "03e8" }), -EBADMSG);
+	CHECK_INT(decode_recipe((struct recipe){ .iter = "00000003e8" }),
+		  -EBADMSG);
+	CHECK_INT(decode_recipe((struct recipe){ .dpsl = "00" }), -EBADMSG);
+	CHECK_INT(decode_recipe((struct recipe){ .dpic = "00" }), -EBADMSG);
+	CHECK_INT(decode_recipe((struct recipe){ .clas = "03" }), -EBADMSG);
+	CHECK_INT(decode_recipe((struct recipe){ .wrap = "02" }), -EBADMSG);
+	CHECK_INT(decode_recipe((struct recipe){ .wpky = "02" }), -EBADMSG);
+	CHECK_INT(decode_recipe((struct recipe){ .wpky = KEY40 "00" }),
+		  -EBADMSG);
+}
+
+CASE(iteration_counts_that_keep_a_machine_busy_are_refused)
+{
+	CHECK_INT(decode_recipe((struct recipe){ .iter = "00000000" }),
+		  -EBADMSG);
+	CHECK_INT(decode_recipe((struct recipe){ .iter = "00000001" }), 0);
+	CHECK_INT(decode_recipe((struct recipe){ .iter = "00989680" }), 0);
+	CHECK_INT(decode_recipe((struct recipe){ .iter = "00989681" }),
+		  -EBADMSG);
+	CHECK_INT(decode_recipe((struct recipe){ .iter = "ffffffff" }),
+		  -EBADMSG);
+	CHECK_INT(decode_recipe((struct recipe){ .dpic = "00000000" }),
+		  -EBADMSG);
+	CHECK_INT(decode_recipe((struct recipe){ .dpic = "00989680" }), 0);
+	CHECK_INT(decode_recipe((struct recipe){ .dpic = "0bebc200" }), 0);
+	CHECK_INT(decode_recipe((struct recipe){ .dpic = "0bebc201" }),
+		  -EBADMSG);
+	CHECK_INT(decode_recipe((struct recipe){ .dpic = "ffffffff" }),
+		  -EBADMSG);
+}
+
+CASE(a_bag_that_no_password_opens_is_refused)
+{
+	CHECK_INT(decode_recipe((struct recipe){ .wrap = "00000000" }),
+		  -EBADMSG);
+	CHECK_INT(decode_recipe((struct recipe){ .wrap = "00000001" }),
+		  -EBADMSG);
+	CHECK_INT(decode_recipe((struct recipe){ .wrap = "00000003" }),
+		  -EBADMSG);
+}
+
+CASE(unknown_tags_are_passed_over)
+{
+	struct recipe usual = { 0 };
+	struct bytes b = { 0 }, rest = bag_of(usual);
+	struct keybag bag;
+
+	add_tag(&b, "NEWT", "0102030405");
+	add_tag(&b, "VOID", "");
+	add(&b, rest.ptr, rest.len);
+	add_tag(&b, "PBKY", SALT20);
+	CHECK_INT(decode(&bag, &b, NULL), 0);
+	CHECK_INT(bag.class_count, 1);
+	drop(&b);
+	drop(&rest);
+}
+
+CASE(header_tags_may_come_in_any_order)
+{
+	struct bytes b = { 0 };
+	struct keybag bag;
+
+	add_tag(&b, "DPIC", "000007d0");
+	add_tag(&b, "ITER", "000003e8");
+	add_tag(&b, "DPSL", SALT20);
+	add_tag(&b, "SALT", SALT20);
+	add_tag(&b, "UUID", UUID16);
+	add_tag(&b, "UUID", UUID16);
+	add_tag(&b, "WPKY", KEY40);
+	add_tag(&b, "WRAP", "00000002");
+	add_tag(&b, "CLAS", "00000003");
+	CHECK_INT(decode(&bag, &b, NULL), 0);
+	CHECK_INT(bag.iterations, 1000);
+	CHECK_INT(bag.double_iterations, 2000);
+	CHECK_INT(bag.classes[0].number, 3);
+	drop(&b);
+}
+
+CASE(sixty_four_classes_and_no_more)
+{
+	struct bytes b = bag_of((struct recipe){ 0 });
+	struct mb_err err;
+	struct keybag bag;
+
+	for (int i = 0; i < 63; i++)
+		add_tag(&b, "UUID", UUID16);
+	CHECK_INT(decode(&bag, &b, NULL), 0);
+	CHECK_INT(bag.class_count, 64);
+	add_tag(&b, "UUID", UUID16);
+	CHECK_INT(decode(&bag, &b, &err), -EBADMSG);
+	drop(&b);
+}
+
+CASE(a_length_past_the_end_is_told_with_its_tag)
+{
+	struct bytes b = bag_of((struct recipe){ 0 });
+	struct mb_err err;
+	struct keybag bag;
+
+	add_text(&b, "SALT");
+	add_be(&b, 0xffffffff, 4);
+	CHECK_INT(decode(&bag, &b, &err), -EBADMSG);
+	CHECK_TEXT(err.text, "key bag: SALT of 4294967295 bytes runs past the end");
+	drop(&b);
+	CHECK_INT(keybag_decode(&bag, view_of(NULL, 0), &err), -EBADMSG);
+	b = unhex("1b5b334a00000005");
+	CHECK_INT(decode(&bag, &b, &err), -EBADMSG);
+	CHECK_TEXT(err.text, "key bag: ?[3J of 5 bytes runs past the end");
+	drop(&b);
+}
+
+int main(void)
+{
+	RUN(a_bag_with_two_derivations);
+	RUN(a_bag_with_one_derivation);
+	RUN(a_bag_of_eleven_classes_as_devices_make);
+	RUN(a_bag_cut_off_anywhere_is_malformed_or_lacks_classes);
+	RUN(any_flipped_bit_is_survived);
+	RUN(a_sound_recipe_is_read);
+	RUN(what_a_derivation_needs_must_be_there);
+	RUN(values_of_another_length_are_malformed);
+	RUN(iteration_counts_that_keep_a_machine_busy_are_refused);
+	RUN(a_bag_that_no_password_opens_is_refused);
+	RUN(unknown_tags_are_passed_over);
+	RUN(header_tags_may_come_in_any_order);
+	RUN(sixty_four_classes_and_no_more);
+	RUN(a_length_past_the_end_is_told_with_its_tag);
+	return tap_end();
+}
