@@ -70,9 +70,10 @@ static bool class_field(struct keybag_class *class, uint32_t tag,
 static int check_counts(const struct keybag *bag, struct mb_err *err)
 {
 	if (!bag->iterations || bag->iterations > KEYBAG_ITERATIONS_MAX)
-		return mb_err_set(err, -EBADMSG,
-				  "key bag: iteration count %u is not in 1 to %u",
-				  bag->iterations, KEYBAG_ITERATIONS_MAX);
+		return mb_err_set(
+			err, -EBADMSG,
+			"key bag: iteration count %u is not in 1 to %u",
+			bag->iterations, KEYBAG_ITERATIONS_MAX);
 	if (bag->has_double &&
 	    (!bag->double_iterations ||
 	     bag->double_iterations > KEYBAG_DOUBLE_ITERATIONS_MAX))
@@ -110,9 +111,10 @@ int keybag_decode(struct keybag *bag, struct view data, struct mb_err *err)
 			good = bytes(value, bag->uuid, sizeof(bag->uuid));
 		} else if (tag == tag_of("UUID")) {
 			if (bag->class_count == KEYBAG_CLASSES_MAX)
-				return mb_err_set(err, -EBADMSG,
-						  "key bag: more than %u classes",
-						  KEYBAG_CLASSES_MAX);
+				return mb_err_set(
+					err, -EBADMSG,
+					"key bag: more than %u classes",
+					KEYBAG_CLASSES_MAX);
 			class = &bag->classes[bag->class_count++];
 			good = value.len == sizeof(bag->uuid);
 		} else if (class) {
@@ -127,11 +129,13 @@ int keybag_decode(struct keybag *bag, struct view data, struct mb_err *err)
 					  tag >> 8 & 255, tag & 255, len);
 	}
 	if (!seen.seen_salt || !seen.seen_iterations)
-		return mb_err_set(err, -EBADMSG,
-				  "key bag: salt or iteration count is missing");
+		return mb_err_set(
+			err, -EBADMSG,
+			"key bag: salt or iteration count is missing");
 	if (seen.seen_double_salt != seen.seen_double_iterations)
-		return mb_err_set(err, -EBADMSG,
-				  "key bag: only half of the second derivation");
+		return mb_err_set(
+			err, -EBADMSG,
+			"key bag: only half of the second derivation");
 	bag->has_double = seen.seen_double_salt;
 	for (unsigned i = 0; i < bag->class_count; i++)
 		if (bag->classes[i].has_key &&

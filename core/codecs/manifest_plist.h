@@ -12,10 +12,10 @@
  * (PROPERTY LISTS). */
 struct manifest_plist {
 	bool encrypted;
-	double version;    /* of the format, 0 if absent; 10 and up: Manifest.db */
+	double version; /* of the format, 0 if absent; 10 and up: Manifest.db */
 	struct buf keybag; /* as stored, empty if absent */
-	struct buf key;    /* ManifestKey as stored, empty if absent */
-	int64_t date;      /* Unix seconds, 0 if absent */
+	struct buf key;	   /* ManifestKey as stored, empty if absent */
+	int64_t date;	   /* Unix seconds, 0 if absent */
 	/* from its Lockdown dictionary; owned, NULL where absent */
 	char *device_name;
 	char *product_type;

@@ -132,9 +132,8 @@ int mbdb_decode(struct mb_record *rec, struct view data)
 		rec->digest_len = (uint8_t)r.digest.len;
 	}
 	if (r.properties.len) {
-		rec->xattrs = (struct mb_slice){
-			(const char *)r.properties.ptr, r.properties.len
-		};
+		rec->xattrs = (struct mb_slice){ (const char *)r.properties.ptr,
+						 r.properties.len };
 		rec->xattrs_form = MB_XATTRS_MBDB;
 	}
 	return 0;

@@ -8,7 +8,8 @@
 #include "record.h"
 
 #define MAC_EPOCH 978307200 /* 2001-01-01 00:00 UTC in Unix time */
-#define DEREFERENCES_MAX 4  /* UID -> NS.data -> UID -> data is the longest seen */
+#define DEREFERENCES_MAX \
+	4 /* UID -> NS.data -> UID -> data is the longest seen */
 #define XATTRS_MAX 256
 
 struct archive {
@@ -203,9 +204,8 @@ static int set_field(struct mb_record *rec, const struct archive *a,
 		}
 	} else if (view_is(key, "ExtendedAttributes")) {
 		if (data_value(a, value, &data)) {
-			rec->xattrs = (struct mb_slice){
-				(const char *)data.ptr, data.len
-			};
+			rec->xattrs = (struct mb_slice){ (const char *)data.ptr,
+							 data.len };
 			rec->xattrs_form = MB_XATTRS_PLIST;
 		}
 	}

@@ -22,8 +22,8 @@ int record_reset(struct mb_record *rec, size_t room)
 	return 0;
 }
 
-int record_keep(struct mb_record *rec, struct mb_slice *slice,
-		const void *ptr, size_t len)
+int record_keep(struct mb_record *rec, struct mb_slice *slice, const void *ptr,
+		size_t len)
 {
 	/* growing would leave the other slices behind */
 	if (len > rec->mem_cap - rec->mem_len)

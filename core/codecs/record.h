@@ -21,8 +21,8 @@ int record_reset(struct mb_record *rec, size_t room);
  *
  * Returns 0; -ENOMEM if it is more than was announced.
  */
-int record_keep(struct mb_record *rec, struct mb_slice *slice,
-		const void *ptr, size_t len);
+int record_keep(struct mb_record *rec, struct mb_slice *slice, const void *ptr,
+		size_t len);
 
 /* record_file_id - lower-case hex of SHA-1(domain "-" path): LAYOUT */
 int record_file_id(char out[2 * SHA1_LEN + 1], struct mb_slice domain,

@@ -110,7 +110,8 @@ int beneath_open_file(int dir_fd, const char *path, int64_t *len)
 
 	fd = open_beneath(dir_fd, path,
 			  O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd == -ENXIO || fd == -ENODEV) /* a socket, a device without driver */
+	if (fd == -ENXIO ||
+	    fd == -ENODEV) /* a socket, a device without driver */
 		return -EBADMSG;
 	if (fd < 0)
 		return fd;
@@ -141,9 +142,10 @@ int beneath_read_file(int dir_fd, const char *path, size_t limit,
 	if (fd < 0)
 		return mb_err_set(err, fd, "%s: %s", path, strerror(-fd));
 	if ((uint64_t)len > limit)
-		return mb_err_set(err, -EFBIG,
-				  "%s: %lld bytes is more than the %zu accepted",
-				  path, (long long)len, limit);
+		return mb_err_set(
+			err, -EFBIG,
+			"%s: %lld bytes is more than the %zu accepted", path,
+			(long long)len, limit);
 	if (buf_reserve(out, (size_t)len + 1) < 0)
 		return mb_err_set(err, -ENOMEM, "%s: out of memory", path);
 	n = pread_full(fd, out->ptr, (size_t)len, 0);

@@ -180,8 +180,8 @@ int bplist_get(const struct bplist *bp, uint64_t ref, struct bplist_obj *out)
 		if (good) {
 			uint64_t uid = be_number(v.ptr, v.len);
 
-			out->integer = uid > INT64_MAX ? INT64_MAX :
-							 (int64_t)uid;
+			out->integer =
+				uid > INT64_MAX ? INT64_MAX : (int64_t)uid;
 		}
 		break;
 	case 0xa:

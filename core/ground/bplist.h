@@ -17,7 +17,7 @@
 struct bplist {
 	struct view data;
 	const uint8_t *table; /* of object offsets */
-	uint64_t count;       /* of objects */
+	uint64_t count;	      /* of objects */
 	uint64_t root;
 	uint8_t offset_size; /* 1 to 8 bytes */
 	uint8_t ref_size;
@@ -40,9 +40,9 @@ enum bplist_type {
 struct bplist_obj {
 	enum bplist_type type;
 	int64_t integer;  /* BOOL, INT (saturated), UID */
-	double real;      /* REAL, DATE */
+	double real;	  /* REAL, DATE */
 	struct view data; /* DATA, ASCII, UTF16: the bytes; containers: refs */
-	uint64_t count;   /* items of a container; pairs of a dict */
+	uint64_t count;	  /* items of a container; pairs of a dict */
 };
 
 /* bplist_open - take a look at @data, which must outlive @bp; 0 or -EBADMSG */

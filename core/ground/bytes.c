@@ -131,7 +131,8 @@ bool hex_decode(uint8_t *out, size_t len, const char *hex)
 	if (strlen(hex) != 2 * len)
 		return false;
 	for (size_t i = 0; i < len; i++) {
-		int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
+		int high = hex_digit(hex[2 * i]),
+		    low = hex_digit(hex[2 * i + 1]);
 
 		if (high < 0 || low < 0)
 			return false;

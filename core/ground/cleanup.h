@@ -16,24 +16,24 @@
  */
 #define mb_auto(fn) __attribute__((cleanup(mb_auto_##fn)))
 
-#define MB_DEFINE_AUTO(type, fn)                 \
+#define MB_DEFINE_AUTO(type, fn)                  \
 	static inline void mb_auto_##fn(type **p) \
 	{                                         \
 		fn(*p);                           \
 	}
 
 /* the same for a struct held by value, with its release function */
-#define MB_DEFINE_AUTO_VALUE(type, fn)          \
+#define MB_DEFINE_AUTO_VALUE(type, fn)           \
 	static inline void mb_auto_##fn(type *p) \
 	{                                        \
 		fn(p);                           \
 	}
 
-#define mb_steal(p)                          \
-	({                                   \
-		__typeof__(*(p)) v_ = *(p);  \
-		*(p) = NULL;                 \
-		v_;                          \
+#define mb_steal(p)                         \
+	({                                  \
+		__typeof__(*(p)) v_ = *(p); \
+		*(p) = NULL;                \
+		v_;                         \
 	})
 
 static inline void mb_auto_free(void *p)

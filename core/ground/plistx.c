@@ -61,8 +61,7 @@ static const uint8_t *markup_end(const uint8_t *p, const uint8_t *end)
 	return close;
 }
 
-static bool is_end_tag(const uint8_t *p, const uint8_t *close,
-		       const char *name)
+static bool is_end_tag(const uint8_t *p, const uint8_t *close, const char *name)
 {
 	size_t len = strlen(name);
 
@@ -128,9 +127,10 @@ int plistx_parse(plist_t *out, struct view data, const char *what,
 		plist_from_bin((const char *)data.ptr, (uint32_t)data.len, out);
 	} else if (looks_like_xml(data)) {
 		if (check_xml(data) < 0)
-			return mb_err_set(err, -EBADMSG,
-					  "%s: property list is nested too deeply or too large",
-					  what);
+			return mb_err_set(
+				err, -EBADMSG,
+				"%s: property list is nested too deeply or too large",
+				what);
 		plist_from_xml((const char *)data.ptr, (uint32_t)data.len, out);
 	} else {
 		return mb_err_set(err, -EBADMSG, "%s: not a property list",

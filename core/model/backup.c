@@ -150,13 +150,13 @@ static int found_error(const struct found *f, const char *path,
 	for (unsigned i = 0; i < f->count && i < FOUND_MAX; i++) {
 		size_t len = strlen(list);
 
-		snprintf(list + len, sizeof(list) - len, "%s%s",
-			 i ? ", " : "", f->names[i]);
+		snprintf(list + len, sizeof(list) - len, "%s%s", i ? ", " : "",
+			 f->names[i]);
 	}
-	return mb_err_set(err, -ENOENT,
-			  "%s: a folder of backups, not a backup; it holds %u: %s%s",
-			  path, f->count, list,
-			  f->count > FOUND_MAX ? ", ..." : "");
+	return mb_err_set(
+		err, -ENOENT,
+		"%s: a folder of backups, not a backup; it holds %u: %s%s",
+		path, f->count, list, f->count > FOUND_MAX ? ", ..." : "");
 }
 
 /* Why there is no manifest here: the line that helps the person most. */
@@ -164,8 +164,7 @@ static int explain_absence(struct mb_backup *b, const char *path,
 			   struct mb_err *err)
 {
 	mb_auto(close) int fd = openat(b->dir_fd, ".", O_RDONLY | O_CLOEXEC);
-	mb_auto(close) int snapshot =
-		beneath_open_dir(b->dir_fd, "Snapshot");
+	mb_auto(close) int snapshot = beneath_open_dir(b->dir_fd, "Snapshot");
 	struct found found = { .count = 0 };
 	struct dirent *e;
 	bool mdinfo = false;
@@ -192,14 +191,15 @@ static int explain_absence(struct mb_backup *b, const char *path,
 	if (dir)
 		closedir(dir);
 	if (mdinfo)
-		return mb_err_set(err, -ENOTSUP,
-				  "%s: a backup of iOS 3 or older, which is not read",
-				  path);
+		return mb_err_set(
+			err, -ENOTSUP,
+			"%s: a backup of iOS 3 or older, which is not read",
+			path);
 	if (found.count)
 		return found_error(&found, path, err);
 	if (has_file(b->dir_fd, "Manifest.plist"))
-		return mb_err_set(err, -EBADMSG,
-				  "%s: Manifest.db is missing", path);
+		return mb_err_set(err, -EBADMSG, "%s: Manifest.db is missing",
+				  path);
 	return mb_err_set(err, -ENOENT,
 			  "%s: not a backup: it has no Manifest.plist", path);
 }
@@ -218,8 +218,8 @@ static void read_state(struct mb_backup *b)
 	if (rc < 0 && rc != -ENOENT)
 		backup_note(b, "%s", err.text);
 	b->info.snapshot_state = snapshot_state_name(state);
-	b->info.complete = state == SNAPSHOT_UNKNOWN ||
-			   state == SNAPSHOT_FINISHED;
+	b->info.complete =
+		state == SNAPSHOT_UNKNOWN || state == SNAPSHOT_FINISHED;
 	if (state == SNAPSHOT_MOVING)
 		b->snapshot_fd = beneath_open_dir(b->dir_fd, "Snapshot");
 	if (b->snapshot_fd >= 0)
@@ -249,8 +249,7 @@ static void read_info(struct mb_backup *b, struct manifest_plist *plist)
 		backup_note(b, "%s", err.text);
 	info->udid = first_of(&host.udid, &plist->udid);
 	info->device_name = first_of(&host.device_name, &plist->device_name);
-	info->product_type =
-		first_of(&host.product_type, &plist->product_type);
+	info->product_type = first_of(&host.product_type, &plist->product_type);
 	info->product_name = take(&host.product_name);
 	info->product_version =
 		first_of(&host.product_version, &plist->product_version);
@@ -268,8 +267,9 @@ static bool is_sqlite(int dir_fd)
 	mb_auto(close) int fd = beneath_open_file(dir_fd, "Manifest.db", NULL);
 	char front[sizeof(magic)];
 
-	return fd >= 0 && pread_full(fd, front, sizeof(front), 0) ==
-				  (ssize_t)sizeof(front) &&
+	return fd >= 0 &&
+	       pread_full(fd, front, sizeof(front), 0) ==
+		       (ssize_t)sizeof(front) &&
 	       !memcmp(front, magic, sizeof(magic));
 }
 
@@ -300,16 +300,16 @@ static int detect(struct mb_backup *b, const struct manifest_plist *plist,
 			err, -EBADMSG,
 			"Manifest.db is encrypted or damaged, and Manifest.plist with its key is missing");
 	if (plist->key.len != STORED_KEY_LEN)
-		return mb_err_set(err, -EBADMSG,
-				  "Manifest.plist: ManifestKey has %zu bytes instead of %d",
-				  plist->key.len, STORED_KEY_LEN);
+		return mb_err_set(
+			err, -EBADMSG,
+			"Manifest.plist: ManifestKey has %zu bytes instead of %d",
+			plist->key.len, STORED_KEY_LEN);
 	memcpy(b->manifest_key, plist->key.ptr, STORED_KEY_LEN);
 	b->info.encrypted = b->info.manifest_encrypted = true;
 	return 0;
 }
 
-int mb_backup_open(struct mb_backup **out, const char *path,
-		   struct mb_err *err)
+int mb_backup_open(struct mb_backup **out, const char *path, struct mb_err *err)
 {
 	mb_auto(free_backup) struct mb_backup *b = calloc(1, sizeof(*b));
 	mb_auto(manifest_plist_release) struct manifest_plist plist = { 0 };
@@ -331,9 +331,8 @@ int mb_backup_open(struct mb_backup **out, const char *path,
 	    !has_file(b->manifest_fd, "Manifest.mbdb"))
 		return explain_absence(b, path, err);
 
-	plist_fd = has_file(b->snapshot_fd, "Manifest.plist") ?
-			   b->snapshot_fd :
-			   b->dir_fd;
+	plist_fd = has_file(b->snapshot_fd, "Manifest.plist") ? b->snapshot_fd :
+								b->dir_fd;
 	has_plist = has_file(plist_fd, "Manifest.plist");
 	if (has_plist) {
 		rc = manifest_plist_read(&plist, plist_fd, "Manifest.plist",
@@ -343,8 +342,9 @@ int mb_backup_open(struct mb_backup **out, const char *path,
 	}
 	rc = detect(b, &plist, has_plist, err);
 	if (rc == 0 && b->info.encrypted && !plist.keybag.len)
-		rc = mb_err_set(err, -EBADMSG,
-				"Manifest.plist: encrypted, but has no key bag");
+		rc = mb_err_set(
+			err, -EBADMSG,
+			"Manifest.plist: encrypted, but has no key bag");
 	if (rc == 0 && b->info.encrypted)
 		rc = keybag_decode(&b->keybag,
 				   view_of(plist.keybag.ptr, plist.keybag.len),
@@ -396,12 +396,12 @@ int mb_backup_derive(struct mb_backup *b, const char *password,
 	if (!b->info.encrypted)
 		return mb_err_set(err, -EINVAL, "%s: not encrypted, has no key",
 				  b->info.source);
-	return keyring_derive(key, &b->keybag,
-			      view_of(password, password_len), err);
+	return keyring_derive(key, &b->keybag, view_of(password, password_len),
+			      err);
 }
 
-int mb_backup_unlock(struct mb_backup *b,
-		     const uint8_t key[MB_DERIVED_KEY_LEN], struct mb_err *err)
+int mb_backup_unlock(struct mb_backup *b, const uint8_t key[MB_DERIVED_KEY_LEN],
+		     struct mb_err *err)
 {
 	int rc;
 
@@ -483,7 +483,9 @@ static int open_manifest(struct mb_backup *b, struct mb_err *err)
 			name, (long long)len);
 	}
 	if (has_file(b->manifest_fd, "Manifest.db-wal"))
-		backup_note(b, "Manifest.db-wal is left aside: changes that another program made");
+		backup_note(
+			b,
+			"Manifest.db-wal is left aside: changes that another program made");
 	return b->info.format == MB_FORMAT_DB ?
 		       manifest_open_db(&b->manifest, p, err) :
 		       manifest_open_mbdb(&b->manifest, p, err);

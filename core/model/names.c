@@ -78,8 +78,15 @@ void names_append(char name[NAME_SHOWN_MAX + 1], const char *ending)
 {
 	size_t len = strlen(name), end_len = strlen(ending);
 
-	if (len + end_len > NAME_SHOWN_MAX)
+	if (len + end_len > NAME_SHOWN_MAX) {
+		size_t whole;
+
 		len = NAME_SHOWN_MAX - end_len;
+		/* not within a character, unless it is no UTF-8 anyway */
+		whole = utf8_valid_prefix(name, len);
+		if (len - whole < 4)
+			len = whole;
+	}
 	memcpy(name + len, ending, end_len + 1);
 }
 

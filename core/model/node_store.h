@@ -14,7 +14,7 @@ struct node {
 	uint32_t parent;
 	uint32_t first; /* child */
 	uint32_t count; /* of children */
-	uint32_t name;  /* for name_at */
+	uint32_t name;	/* for name_at */
 	uint8_t type;
 	atomic_bool loaded; /* first and count are valid */
 	atomic_bool reported;

@@ -28,9 +28,9 @@ static int file_key(struct mb_backup *b, const struct mb_record *rec,
 	if (!b->unlocked)
 		return mb_err_set(err, -ENOKEY, "password needed");
 	if (!rec->wrapped_key_len)
-		return rec->damage ? mb_err_set(err, -EBADMSG, "%s",
-						rec->damage) :
-				     0;
+		return rec->damage ?
+			       mb_err_set(err, -EBADMSG, "%s", rec->damage) :
+			       0;
 	if (rec->wrapped_key_len != STORED_KEY_LEN)
 		return mb_err_set(err, -EBADMSG,
 				  "file key is not %d bytes long",
@@ -38,17 +38,18 @@ static int file_key(struct mb_backup *b, const struct mb_record *rec,
 	rc = keyring_unwrap(&b->keyring, key, rec->wrapped_key,
 			    rec->protection_class);
 	if (rc == -ENOKEY)
-		return mb_err_set(err, rc,
-				  "no key for protection class %u in the key bag",
-				  le32_at(rec->wrapped_key));
+		return mb_err_set(
+			err, rc,
+			"no key for protection class %u in the key bag",
+			le32_at(rec->wrapped_key));
 	if (rc < 0)
 		return mb_err_set(err, rc, "file key is damaged");
 	return 1;
 }
 
 static int find_payload(struct mb_reader *r, struct mb_backup *b,
-			const struct mb_record *rec,
-			const uint8_t key[KEY_LEN], struct mb_err *err)
+			const struct mb_record *rec, const uint8_t key[KEY_LEN],
+			struct mb_err *err)
 {
 	int rc;
 
@@ -61,9 +62,10 @@ static int find_payload(struct mb_reader *r, struct mb_backup *b,
 		return mb_err_set(err, -ENODATA, "payload %s is missing",
 				  rec->file_id);
 	if (rc == -ELOOP || rc == -EXDEV || rc == -EBADMSG || rc == -EISDIR)
-		return mb_err_set(err, -ENODATA,
-				  "payload %s is no regular file inside the backup",
-				  rec->file_id);
+		return mb_err_set(
+			err, -ENODATA,
+			"payload %s is no regular file inside the backup",
+			rec->file_id);
 	if (rc == 0)
 		rc = payload_measure(r->payload, rec->size, &r->extent);
 	if (rc < 0)

@@ -9,6 +9,7 @@
  */
 #include "mb/tree.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -122,9 +123,9 @@ int mb_tree_open(struct mb_tree **out, struct mb_backup *backup,
 	rc = node_store_add(&t->nodes, 2, &root); /* 0 is nobody, 1 the root */
 	if (rc < 0)
 		return mb_err_set(err, rc, "out of memory");
-	*node_at(&t->nodes, MB_ROOT) = (struct node){
-		.parent = MB_ROOT, .handle = NODE_MADE_UP, .type = MB_DIR
-	};
+	*node_at(&t->nodes, MB_ROOT) = (struct node){ .parent = MB_ROOT,
+						      .handle = NODE_MADE_UP,
+						      .type = MB_DIR };
 	rc = view == MB_VIEW_DOMAINS ? plant_domains(t, err) :
 				       plant_device(t, err);
 	if (rc < 0)
@@ -243,6 +244,7 @@ void mb_tree_get_path(const struct mb_tree *t, uint32_t node, char *out,
 {
 	size_t at = size - 1; /* filled from its end */
 
+	assert(size >= sizeof("..."));
 	out[at] = '\0';
 	for (; node != MB_ROOT; node = mb_tree_get_parent(t, node)) {
 		const char *name = mb_tree_get_name(t, node);
@@ -340,22 +342,22 @@ static int fill_made_up(struct mb_tree *t, uint32_t number,
 	for (below = number; !is_domain(t, below);
 	     below = mb_tree_get_parent(t, below))
 		depth++;
-	for (below = number;
-	     node_at(&t->nodes, below)->handle == NODE_MADE_UP;)
+	for (below = number; node_at(&t->nodes, below)->handle == NODE_MADE_UP;)
 		below = node_at(&t->nodes, below)->first;
-	rc = manifest_get(t->backup->manifest, node_at(&t->nodes, below)->handle,
-			  rec, err);
+	rc = manifest_get(t->backup->manifest,
+			  node_at(&t->nodes, below)->handle, rec, err);
 	if (rc < 0)
 		return rc;
 	path = rec->path;
 	while (depth-- && names_next(path, &at, &component))
-		rec->path.len = (size_t)(component.ptr + component.len -
-					 path.ptr);
-	*rec = (struct mb_record){
-		.domain = rec->domain, .path = rec->path, .type = MB_DIR,
-		.mem = rec->mem, .mem_len = rec->mem_len,
-		.mem_cap = rec->mem_cap
-	};
+		rec->path.len =
+			(size_t)(component.ptr + component.len - path.ptr);
+	*rec = (struct mb_record){ .domain = rec->domain,
+				   .path = rec->path,
+				   .type = MB_DIR,
+				   .mem = rec->mem,
+				   .mem_len = rec->mem_len,
+				   .mem_cap = rec->mem_cap };
 	return 1;
 }
 

@@ -67,9 +67,8 @@ struct tree_build {
 };
 
 /* Makes room for one more element; false if there is no memory. */
-#define GROW(array, count, cap)                                             \
-	((count) < (cap) ||                                                 \
-	 grow((void **)&(array), &(cap), sizeof(*(array))))
+#define GROW(array, count, cap) \
+	((count) < (cap) || grow((void **)&(array), &(cap), sizeof(*(array))))
 
 static bool grow(void **array, size_t *cap, size_t size)
 {
@@ -276,7 +275,8 @@ static int choose(struct tree_build *tb, const struct item *items, size_t count,
 			break;
 		}
 	}
-	backup_note(tb->backup, "%.*s/%.*s: %zu records for one path, one is shown",
+	backup_note(tb->backup,
+		    "%.*s/%.*s: %zu records for one path, one is shown",
 		    (int)rec.domain.len, rec.domain.ptr, (int)rec.path.len,
 		    rec.path.ptr, count);
 	return 0;
@@ -316,12 +316,13 @@ static size_t end_of_twins(const struct tree_build *tb, size_t at, size_t end)
  * [own, end) lie below it. A file that is also a folder stands beside it.
  */
 static int add_group(struct tree_build *tb, struct mb_slice raw, size_t begin,
-		     size_t own, size_t end, uint32_t depth,
-		     struct mb_err *err)
+		     size_t own, size_t end, uint32_t depth, struct mb_err *err)
 {
-	struct child dir = { .type = MB_DIR, .handle = NODE_MADE_UP,
-			     .below = { .depth = depth, .begin = own,
-					.end = end } };
+	struct child dir = {
+		.type = MB_DIR,
+		.handle = NODE_MADE_UP,
+		.below = { .depth = depth, .begin = own, .end = end }
+	};
 	bool is_dir = own < end;
 	size_t next;
 	int rc = 0;
@@ -336,15 +337,14 @@ static int add_group(struct tree_build *tb, struct mb_slice raw, size_t begin,
 		if (rc < 0)
 			return rc;
 		if (chosen->type != MB_DIR)
-			rc = add_child(tb, raw, is_dir ? "%file" : "",
-				       (struct child){
-					       .type = chosen->type,
-					       .handle = chosen->handle });
+			rc = add_child(
+				tb, raw, is_dir ? "%file" : "",
+				(struct child){ .type = chosen->type,
+						.handle = chosen->handle });
 		else if (dir.handle == NODE_MADE_UP)
 			dir.handle = chosen->handle;
 	}
-	if (is_dir && dir.handle == NODE_MADE_UP &&
-	    ++tb->made_up > MADE_UP_MAX)
+	if (is_dir && dir.handle == NODE_MADE_UP && ++tb->made_up > MADE_UP_MAX)
 		return mb_err_set(
 			err, -EBADMSG,
 			"the manifest lacks records of more than %u folders",
@@ -396,7 +396,7 @@ static int make_unique(struct tree_build *tb, struct mb_err *err)
 			/* a new number in each pass, so that it comes to an end */
 			snprintf(ending, sizeof(ending), "%%%llu",
 				 twin + (unsigned long long)pass *
-						tb->child_count);
+						 tb->child_count);
 			snprintf(name, sizeof(name), "%s", first);
 			names_append(name, ending);
 			free(tb->children[i].name);

@@ -102,15 +102,16 @@ static size_t end_of_domain(const struct domain_index *ix, size_t at)
 	return end;
 }
 
-int domain_index_each(const struct domain_index *ix,
-		      manifest_each_domain *each, void *arg)
+int domain_index_each(const struct domain_index *ix, manifest_each_domain *each,
+		      void *arg)
 {
 	for (size_t at = 0; at < ix->count; at = end_of_domain(ix, at)) {
 		size_t root = at;
 		int rc;
 
 		/* of several records for a root, the last counts */
-		while (root + 1 < ix->count && !ix->entries[root + 1].not_root &&
+		while (root + 1 < ix->count &&
+		       !ix->entries[root + 1].not_root &&
 		       !compare_slices(name_at(ix, ix->entries[root + 1].name),
 				       name_at(ix, ix->entries[at].name)))
 			root++;

@@ -15,7 +15,7 @@ struct domain_index {
 		int64_t handle;
 		uint32_t name; /* offset in names */
 		uint32_t not_root;
-	} *entries;
+	} * entries;
 	size_t count, cap;
 	uint32_t last_name; /* of the entry added last */
 };
@@ -27,8 +27,8 @@ int domain_index_add(struct domain_index *ix, struct mb_slice domain,
 /* domain_index_seal - sort, after the last add and before the first use */
 void domain_index_seal(struct domain_index *ix);
 
-int domain_index_each(const struct domain_index *ix,
-		      manifest_each_domain *each, void *arg);
+int domain_index_each(const struct domain_index *ix, manifest_each_domain *each,
+		      void *arg);
 
 /* The entries of a domain, by handle but for its root, which is first. */
 void domain_index_range(const struct domain_index *ix, struct mb_slice domain,

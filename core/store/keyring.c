@@ -11,10 +11,10 @@ int keyring_derive(uint8_t key[KEY_LEN], const struct keybag *bag,
 
 	/* which derivation is told by the tags, not by the version of iOS */
 	if (bag->has_double) {
-		rc = crypto_pbkdf2_sha256(first, password,
-					  view_of(bag->double_salt,
-						  sizeof(bag->double_salt)),
-					  bag->double_iterations);
+		rc = crypto_pbkdf2_sha256(
+			first, password,
+			view_of(bag->double_salt, sizeof(bag->double_salt)),
+			bag->double_iterations);
 		password = view_of(first, sizeof(first));
 	}
 	if (rc == 0)

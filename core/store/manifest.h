@@ -19,7 +19,7 @@ struct manifest_entry {
 	int64_t handle;
 	struct mb_slice path;
 	enum mb_type type; /* 0: only the record itself may tell */
-	int64_t size;      /* recorded; only in manifest_scan_sizes */
+	int64_t size;	   /* recorded; only in manifest_scan_sizes */
 };
 
 typedef int manifest_each_entry(void *arg, const struct manifest_entry *entry);

@@ -69,8 +69,9 @@ static int db_error(struct manifest_db *m, int sql_rc, struct mb_err *err)
 	case SQLITE_IOERR:
 		return mb_err_set(err, -EIO, "Manifest.db: cannot read it");
 	case SQLITE_INTERRUPT:
-		return mb_err_set(err, -EBADMSG,
-				  "Manifest.db: damaged (reading it goes in circles)");
+		return mb_err_set(
+			err, -EBADMSG,
+			"Manifest.db: damaged (reading it goes in circles)");
 	default:
 		return mb_err_set(err, -EBADMSG, "Manifest.db: %s",
 				  sqlite3_errmsg(m->db));
@@ -219,8 +220,9 @@ static int note_other_domains(struct manifest_db *m, struct mb_err *err)
 	if (rc < 0)
 		return rc;
 	if (sqlite3_column_int(stmt, 0))
-		manifest_note(&m->base,
-			      "Manifest.db: records left out whose domain is no text");
+		manifest_note(
+			&m->base,
+			"Manifest.db: records left out whose domain is no text");
 	return 0;
 }
 
@@ -263,8 +265,9 @@ static int each_indexed_domain(struct manifest_db *m,
 		/* half a surrogate pair does not survive the way to UTF-8 */
 		if (last.len && last.len - 1 == domain.len &&
 		    !memcmp(last.ptr, domain.ptr, domain.len))
-			return mb_err_set(err, -EBADMSG,
-					  "Manifest.db: a domain is no valid text");
+			return mb_err_set(
+				err, -EBADMSG,
+				"Manifest.db: a domain is no valid text");
 		rc = spend_text(m, domain.len, err);
 		if (rc < 0)
 			return rc;
@@ -290,10 +293,11 @@ static int find_roots(struct manifest_db *m, struct domain_index *roots,
 	mb_auto(finalize) sqlite3_stmt *stmt = NULL;
 	int rc;
 
-	rc = prepare(m, &stmt,
-		     "SELECT rowid, domain FROM Files WHERE relativePath = '' "
-		     "AND rowid >= 0 AND typeof(domain) = 'text' AND length(file) > 0",
-		     err);
+	rc = prepare(
+		m, &stmt,
+		"SELECT rowid, domain FROM Files WHERE relativePath = '' "
+		"AND rowid >= 0 AND typeof(domain) = 'text' AND length(file) > 0",
+		err);
 	if (rc < 0)
 		return rc;
 	refill(m);
@@ -407,10 +411,11 @@ static int scan_locked(struct manifest_db *m, struct mb_slice domain,
 		sqlite3_reset(stmt);
 	}
 	if (left_out)
-		manifest_note(&m->base,
-			      "Manifest.db: %llu records of %.*s left out: no path, one of more than %d bytes, or a negative row number",
-			      (unsigned long long)left_out, (int)domain.len,
-			      domain.ptr, MANIFEST_PATH_MAX);
+		manifest_note(
+			&m->base,
+			"Manifest.db: %llu records of %.*s left out: no path, one of more than %d bytes, or a negative row number",
+			(unsigned long long)left_out, (int)domain.len,
+			domain.ptr, MANIFEST_PATH_MAX);
 	return rc;
 }
 

@@ -47,17 +47,16 @@ static int window_fill(struct window *w, int64_t off, size_t len)
  * filled anew from its start, and only then, longer.
  */
 static int window_record(struct window *w, int64_t off, size_t len,
-			 int (*decode)(void *out, struct view data),
-			 void *out)
+			 int (*decode)(void *out, struct view data), void *out)
 {
 	for (;;) {
 		int rc = -EAGAIN;
 
 		if (off >= w->begin && off - w->begin < (int64_t)w->buf.len)
-			rc = decode(out,
-				    view_of(w->buf.ptr + (off - w->begin),
-					    w->buf.len -
-						    (size_t)(off - w->begin)));
+			rc = decode(
+				out,
+				view_of(w->buf.ptr + (off - w->begin),
+					w->buf.len - (size_t)(off - w->begin)));
 		if (rc != -EAGAIN)
 			return rc;
 		if (off == w->begin && w->buf.len) {
@@ -100,9 +99,10 @@ static int build_index(struct manifest_mbdb *m, struct mb_err *err)
 	}
 	buf_release(&w.buf);
 	if (rc == -EBADMSG)
-		return mb_err_set(err, rc,
-				  "record %llu at offset %lld is damaged or cut off",
-				  (unsigned long long)seen + 1, (long long)off);
+		return mb_err_set(
+			err, rc,
+			"record %llu at offset %lld is damaged or cut off",
+			(unsigned long long)seen + 1, (long long)off);
 	if (rc < 0)
 		return mb_err_set(err, rc, "cannot read it: %s", strerror(-rc));
 	domain_index_seal(&m->index);
@@ -122,8 +122,8 @@ static int mbdb_get(struct manifest *base, int64_t handle,
 	if (rc == 0)
 		rc = record_reset(rec, head.len);
 	if (rc == 0)
-		rc = record_keep(rec, &stored,
-				 w.buf.ptr + (handle - w.begin), head.len);
+		rc = record_keep(rec, &stored, w.buf.ptr + (handle - w.begin),
+				 head.len);
 	buf_release(&w.buf);
 	if (rc == 0)
 		rc = mbdb_decode(rec, view_of(stored.ptr, stored.len));

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define HEADER_LEN 100 /* of an SQLite database */
+#define HEADER_LEN 100		/* of an SQLite database */
 #define MAGIC "SQLite format 3" /* with its NUL */
 
 struct manifest_vfs {

@@ -214,8 +214,7 @@ static void measure_cut(const struct payload *p, int64_t recorded,
 
 	e->size = recorded >= 0 ? recorded : whole;
 	e->readable = e->size < whole ? e->size : whole;
-	SAY(e,
-	    "payload of %lld bytes is cut off: not a whole number of blocks",
+	SAY(e, "payload of %lld bytes is cut off: not a whole number of blocks",
 	    (long long)p->stored_len);
 }
 
@@ -236,9 +235,8 @@ static void measure_unpadded(const uint8_t last[BLOCK_LEN], int64_t stored,
 	} else if (recorded == stored) {
 		SAY(e, "no padding, recorded size of %lld bytes taken",
 		    (long long)recorded);
-	} else if (recorded > begin &&
-		   all_zero(last + (recorded - begin),
-			    (size_t)(stored - recorded))) {
+	} else if (recorded > begin && all_zero(last + (recorded - begin),
+						(size_t)(stored - recorded))) {
 		SAY(e, "padded with zeros, recorded size of %lld bytes taken",
 		    (long long)recorded);
 	} else {

@@ -55,7 +55,7 @@ int64_t payload_stored_len(const struct payload *p);
 ssize_t payload_pread(struct payload *p, void *out, size_t len, int64_t off);
 
 struct payload_extent {
-	int64_t size;     /* what to show as the file's length */
+	int64_t size;	  /* what to show as the file's length */
 	int64_t readable; /* bytes from the front that can be right */
 	char damage[128]; /* one line, "" if there is nothing to say */
 };

@@ -120,8 +120,7 @@ struct mb_totals {
 int mb_backup_each_domain(struct mb_backup *backup,
 			  int (*each)(void *arg, struct mb_slice domain,
 				      const struct mb_totals *totals),
-			  void *arg, struct mb_totals *sum,
-			  struct mb_err *err);
+			  void *arg, struct mb_totals *sum, struct mb_err *err);
 
 /* MB_PLIST_*: the property lists beside the manifest, as they are stored */
 enum mb_plist { MB_PLIST_INFO, MB_PLIST_MANIFEST, MB_PLIST_STATUS };

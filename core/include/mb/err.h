@@ -17,7 +17,7 @@
  *   EIO           the system could not read, or the bytes cannot be right
  */
 struct mb_err {
-	int code;       /* negative errno, as returned */
+	int code;	/* negative errno, as returned */
 	char text[512]; /* one line, lower case, no full stop, printable */
 };
 

@@ -25,14 +25,14 @@ struct mb_slice {
  */
 struct mb_record {
 	struct mb_slice domain;
-	struct mb_slice path;   /* relative to the domain, "" for its root */
+	struct mb_slice path;	/* relative to the domain, "" for its root */
 	struct mb_slice target; /* of a symbolic link */
-	char file_id[41];       /* "" where the manifest's is unusable */
+	char file_id[41];	/* "" where the manifest's is unusable */
 	enum mb_type type;
 	uint32_t mode; /* recorded st_mode; the permissions are 07777 of it */
 	uint32_t uid, gid;
-	uint64_t inode;  /* on the device */
-	int64_t size;    /* recorded; negative: unusable */
+	uint64_t inode; /* on the device */
+	int64_t size;	/* recorded; negative: unusable */
 	uint32_t bsd_flags;
 	uint8_t protection_class; /* 0: none or unknown */
 	struct timespec mtime, ctime, birth;

@@ -20,7 +20,7 @@ struct mb_tree;
 
 enum mb_view {
 	MB_VIEW_DOMAINS, /* <domain>/<path>, a domain read when first entered */
-	MB_VIEW_DEVICE,  /* the device's own paths, all read at once */
+	MB_VIEW_DEVICE,	 /* the device's own paths, all read at once */
 };
 
 /*
@@ -53,6 +53,7 @@ const char *mb_tree_get_name(const struct mb_tree *tree, uint32_t node);
 /*
  * mb_tree_get_path - the shown path from the root, without a leading slash
  * @out: terminated; the front is cut off, marked by "...", if it is too long
+ * @size: of @out, at least 4
  */
 void mb_tree_get_path(const struct mb_tree *tree, uint32_t node, char *out,
 		      size_t size);
@@ -62,7 +63,7 @@ enum mb_type mb_tree_get_type(const struct mb_tree *tree, uint32_t node);
 struct mb_stat {
 	enum mb_type type;
 	uint32_t permissions; /* 07777 */
-	int64_t size;         /* of a link: of its target's text */
+	int64_t size;	      /* of a link: of its target's text */
 	struct timespec mtime, ctime, birth;
 	bool made_up; /* the manifest has no record of this folder */
 };

@@ -1,0 +1,197 @@
+#!/usr/bin/python3
+"""Write the first inputs of the corpus: sound ones and hand-made bad ones.
+
+What a fuzzer found lies beside them under a name that says what it did.
+"""
+import os
+import re
+import sqlite3
+import struct
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def vectors():
+    """The examples of tests/unit/vectors.h, as bytes."""
+    with open(os.path.join(HERE, "../unit/vectors.h")) as f:
+        text = f.read().replace("\\\n", " ")
+    return {name: bytes.fromhex("".join(re.findall(r'"([0-9a-f]*)"', rest)))
+            for name, rest in re.findall(r"#define (\w+) +((?:\s*\"[0-9a-f]*\")+)",
+                                         text)}
+
+
+def put(target, name, data):
+    path = os.path.join(HERE, "corpus", target, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as f:
+        f.write(data)
+
+
+def bplist(objects, root=0):
+    """Objects are bytes; references in them are one byte wide."""
+    out, offsets = b"bplist00", []
+    for item in objects:
+        offsets.append(len(out))
+        out += item
+    table = b"".join(struct.pack(">H", o) for o in offsets)
+    return out + table + bytes(6) + b"\x02\x01" + struct.pack(
+        ">QQQ", len(objects), root, len(out))
+
+
+def string(s):
+    return b"\xff\xff" if s is None else struct.pack(">H", len(s)) + s
+
+
+def record(domain, path, mode=0o100644, size=0, target=None, props=b"",
+           count=0):
+    return (string(domain) + string(path) + string(target) + string(None) * 2
+            + struct.pack(">HQIIIIIQBB", mode, 7, 501, 501, 1700000000,
+                          1700000001, 1699999999, size, 3, count) + props)
+
+
+MAGIC = b"mbdb\x05\x00"
+
+
+def database(script):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "db")
+        db = sqlite3.connect(path)
+        db.executescript("PRAGMA page_size=512;" + script)
+        db.commit()
+        db.close()
+        with open(path, "rb") as f:
+            return f.read()
+
+
+TABLE = ("CREATE TABLE Files (fileID TEXT PRIMARY KEY, domain TEXT, "
+         "relativePath TEXT, flags INTEGER, file BLOB);")
+
+
+def rows(blob):
+    return "".join(
+        f"INSERT INTO Files VALUES ('{n:040x}', '{domain}', '{path}', {flags},"
+        f" x'{blob.hex()}');" for n, (domain, path, flags) in enumerate([
+            ("HomeDomain", "", 2), ("HomeDomain", "a", 1),
+            ("HomeDomain", "b", 0), ("D", "l", 4)]))
+
+
+def main():
+    v = vectors()
+    wide = bytes([0x6f, 0x10, 20]) + "bung \U0001f4f1 \ud800xx".encode(
+        "utf-16-be", "surrogatepass").ljust(40, b"\0")
+    put("bplist", "archive-of-an-encrypted-file", v["MBFILE_ENCRYPTED"])
+    put("bplist", "array-that-contains-itself", bplist([b"\xa1\x00"]))
+    put("bplist", "references-that-multiply", bplist(
+        [bytes([0xa2, i + 1, i + 1]) for i in range(40)] + [b"\x09"]))
+    put("bplist", "count-of-2-to-the-63", bplist(
+        [b"\xaf\x13\x80" + bytes(7)]))
+    put("bplist", "every-type", bplist(
+        [bytes([0xaa, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]), b"\x00", b"\x09",
+         b"\x12\xff\xff\xff\xff", b"\x14" + b"\xff" * 16, b"\x22\x3f\xc0\0\0",
+         b"\x33" + struct.pack(">d", 1e8), b"\x42ab", b"\x53abc", wide,
+         b"\x80\x05"]))
+
+    put("mbfile", "regular-file", v["MBFILE_FILE"])
+    put("mbfile", "folder", v["MBFILE_DIR"])
+    put("mbfile", "symbolic-link", v["MBFILE_LINK"])
+    put("mbfile", "encrypted-file-with-attributes", v["MBFILE_ENCRYPTED"])
+    put("mbfile", "uids-in-a-circle", v["MBFILE_LINK"].replace(
+        b"\x80\x02\x80\x03", b"\x80\x01\x80\x01"))
+
+    records = v["MBDB"][6:]
+    put("mbdb", "four-records", records)
+    put("mbdb", "cut-off-within-a-property", records[:75 + 135])
+    put("mbdb", "255-empty-properties",
+        record(b"D", b"p", props=b"\xff\xff" * 510, count=255))
+    put("mbdb", "null-domain", record(None, b"p"))
+
+    put("keybag", "two-derivations", v["KEYBAG_MODERN"])
+    put("keybag", "one-derivation", v["KEYBAG_LEGACY"])
+    put("keybag", "length-past-the-end", b"SALT\xff\xff\xff\xff")
+    put("keybag", "sixty-five-classes", v["KEYBAG_LEGACY"] +
+        (b"UUID" + struct.pack(">I", 16) + bytes(16)) * 61)
+
+    head = b'<?xml version="1.0"?><!DOCTYPE plist PUBLIC "a" "b"><plist>'
+    put("plist", "info.xml", head + b"<dict><key>Device Name</key><string>a"
+        b"&amp;b</string><key>Last Backup Date</key><date>2023-11-14T22:13:20Z"
+        b"</date><key>IsEncrypted</key><true/><key>a</key><data>AAEC</data>"
+        b"</dict></plist>")
+    put("plist", "manifest.xml", head + b"<dict><key>IsEncrypted</key><false/>"
+        b"<key>Version</key><string>10.0</string><key>BackupKeyBag</key><data>"
+        b"VkVSUw==</data><key>Lockdown</key><dict><key>DeviceName</key>"
+        b"<string>x</string></dict></dict></plist>")
+    put("plist", "status.xml", head + b"<dict><key>SnapshotState</key><string>"
+        b"moving</string></dict></plist>")
+    put("plist", "archive.bin", v["MBFILE_ENCRYPTED"])
+    put("plist", "nesting-hidden-in-comments.xml",
+        head + b"<array><!-- </array> -->" * 500)
+    put("plist", "nesting-hidden-in-cdata.xml",
+        head + b"<array><string><![CDATA[</array>]]></string>" * 500)
+    put("plist", "references-that-multiply.bin", bplist(
+        [bytes([0xa2, i + 1, i + 1]) for i in range(40)] + [b"\x09"]))
+
+    blob = v["MBFILE_FILE"]
+    index = "CREATE INDEX FilesDomainIdx ON Files(domain);"
+    put("manifest_db", "usual-schema", database(TABLE + index + rows(blob)))
+    put("manifest_db", "no-index", database(TABLE + rows(blob)))
+    put("manifest_db", "utf-16", database(
+        "PRAGMA encoding='UTF-16le';" + TABLE + index + rows(blob)))
+    put("manifest_db", "files-is-a-view", database(
+        "CREATE TABLE T (domain); CREATE VIEW Files AS SELECT * FROM T;"))
+    put("manifest_db", "rows-of-wrong-types", database(
+        "CREATE TABLE Files (fileID, domain, relativePath, flags, file);" +
+        index + "INSERT INTO Files VALUES (1, 2, 3, 'x', 5), (x'00', 'D', "
+        "x'2f', NULL, 'text'), (NULL, 'D', NULL, 9.5, x'00');"))
+    put("manifest_db", "computed-column", database(
+        "CREATE TABLE Files (fileID, domain, relativePath, flags, "
+        "file AS (zeroblob(9)));"))
+    put("manifest_db", "half-a-surrogate-pair", database(
+        "PRAGMA encoding='UTF-16le';" + TABLE + index +
+        "INSERT INTO Files VALUES ('a', CAST(x'ffdf' AS TEXT), 'x', 1, "
+        "x'00');"))
+
+    put("manifest_mbdb", "four-records", v["MBDB"])
+    put("manifest_mbdb", "another-version", b"mbdb\x06\x00")
+    put("manifest_mbdb", "cut-off", v["MBDB"][:300])
+    put("manifest_mbdb", "mode-without-a-type",
+        MAGIC + record(b"D", b"p", mode=0))
+
+    key = v["FILE_KEY"]
+    for name, flag, recorded, off, length, data in [
+            ("hundred-bytes", 1, 100, 30, 50, v["CIPHER_100"]),
+            ("cut-off", 1, 100, 90, 50, v["CIPHER_100"][:-3]),
+            ("no-padding", 1, 33, 0, 16, v["CIPHER_100"][:48]),
+            ("plain", 0, 5, 2, 10, b"hello"),
+            ("negative-size", 1, -1, 0, 1, v["CIPHER_100"][:32])]:
+        put("payload", name,
+            key + struct.pack("<BqIH", flag, recorded, off, length) + data)
+
+    put("names", "usual", b"Library/SMS/sms.db")
+    put("names", "slashes", b"//a///b//")
+    put("names", "dots-and-nul", b"../.././a\0b/..")
+    put("names", "exploit", b"SysContainerDomain-../../../../var/mobile")
+    put("names", "long", b"x" * 300 + b"/" + "\u20ac".encode() * 100)
+    put("names", "not-utf-8", b"\xff" * 260 + b"/\xe2\x82")
+
+    put("tree", "four-records", v["MBDB"])
+    put("tree", "file-that-is-also-a-folder", MAGIC + record(b"D", b"a") +
+        record(b"D", b"a/b") + record(b"D", b"a%file"))
+    put("tree", "duplicates", MAGIC + record(b"D", b"a") * 3 +
+        record(b"D", b"a", mode=0o40755) * 2 +
+        record(b"D", b"", mode=0o40755) * 2)
+    put("tree", "names-that-come-out-equal", MAGIC + record(b"D", b".") +
+        record(b"D", b"%2E") + record(b"D", b"%2E%2") + record(b".", b"x") +
+        record(b"%2E", b"x"))
+    put("tree", "larder-in-the-root", MAGIC + record(b".larder", b".larder") +
+        record(b"%2Elarder", b"x"))
+    put("tree", "deep", MAGIC + record(b"D", b"d/" * 2000 + b"f") +
+        record(b"D", b"d/" * 1000))
+    put("tree", "domains-that-merge-on-the-device", MAGIC +
+        record(b"HomeDomain", b"Media/a") + record(b"MediaDomain", b"Media/a")
+        + record(b"CameraRollDomain", b"Media", mode=0o40755) +
+        record(b"AppDomain-..", b"../..") + record(b"", b""))
+
+
+if __name__ == "__main__":
+    main()
