@@ -38,6 +38,7 @@ static int run(const struct options *o)
 	struct mb_err err;
 	int rc;
 
+	exit_when_interrupted(true);
 	/* all that can be wrong is found before anything is mounted */
 	rc = mb_backup_open(&backup, o->backup, &err);
 	if (rc == 0) {
@@ -50,6 +51,7 @@ static int run(const struct options *o)
 		rc = mb_backup_load(backup, &err);
 	if (rc == 0)
 		rc = mb_tree_open(&tree, backup, o->view, &err);
+	exit_when_interrupted(false);
 	if (rc < 0) {
 		log_line("%s", err.text);
 		rc = exit_status_of(rc);

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "tool.h"
 
@@ -25,17 +23,11 @@ static void print_help(FILE *to)
 	      to);
 }
 
-static void on_interrupt(int sig)
-{
-	(void)sig;
-	_exit(EXIT_CANCELLED);
-}
-
 int main(int argc, char **argv)
 {
 	/* a core file would put keys on disk */
 	setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
-	signal(SIGINT, on_interrupt);
+	exit_when_interrupted(true);
 	if (argc < 2) {
 		print_help(stderr);
 		return EXIT_USAGE;

@@ -2,6 +2,8 @@
 #include "exit_status.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <unistd.h>
 
 enum exit_status exit_status_of(int rc)
 {
@@ -23,4 +25,15 @@ enum exit_status exit_status_of(int rc)
 	default:
 		return EXIT_FAILED;
 	}
+}
+
+static void on_interrupt(int sig)
+{
+	(void)sig;
+	_exit(EXIT_CANCELLED);
+}
+
+void exit_when_interrupted(bool on)
+{
+	signal(SIGINT, on ? on_interrupt : SIG_DFL);
 }

@@ -2,6 +2,8 @@
 #ifndef EXIT_STATUS_H
 #define EXIT_STATUS_H
 
+#include <stdbool.h>
+
 /* What every program of ours ends with: larder(1), EXIT STATUS. */
 enum exit_status {
 	EXIT_FINE = 0,
@@ -17,5 +19,13 @@ enum exit_status {
 
 /* exit_status_of - for an error of core/, a negative errno */
 enum exit_status exit_status_of(int rc);
+
+/*
+ * exit_when_interrupted - Ctrl-C ends the process with EXIT_CANCELLED
+ * @on: false: as before, for whoever sets its own handlers next
+ *
+ * Only where nothing needs to be undone.
+ */
+void exit_when_interrupted(bool on);
 
 #endif
