@@ -19,8 +19,9 @@
 
 #define BLOCK_SIZE 4096
 
-/* An open file: of the tree, or one of our own. */
+/* An open file: of the tree, or one of our own; in the mount's list. */
 struct handle {
+	struct handle *next, **link;
 	struct mb_reader *reader;
 	int fd;
 };
@@ -286,23 +287,52 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 	mb_record_release(&rec);
 }
 
-static struct handle *handle_new(void)
+static struct handle *handle_new(struct mount *m)
 {
 	struct handle *h = calloc(1, sizeof(*h));
 
-	if (h)
-		h->fd = -1;
+	if (!h)
+		return NULL;
+	h->fd = -1;
+	pthread_mutex_lock(&m->handles_lock);
+	h->next = m->handles;
+	h->link = &m->handles;
+	if (h->next)
+		h->next->link = &h->next;
+	m->handles = h;
+	pthread_mutex_unlock(&m->handles_lock);
 	return h;
 }
 
-static void handle_free(struct handle *h)
+static void handle_free(struct mount *m, struct handle *h)
 {
 	if (!h)
 		return;
+	pthread_mutex_lock(&m->handles_lock);
+	*h->link = h->next;
+	if (h->next)
+		h->next->link = h->link;
+	pthread_mutex_unlock(&m->handles_lock);
 	mb_reader_free(h->reader);
 	if (h->fd >= 0)
 		close(h->fd);
 	free(h);
+}
+
+void fs_close_all(struct mount *m)
+{
+	while (m->handles)
+		handle_free(m, m->handles);
+}
+
+bool fs_is_busy(struct mount *m)
+{
+	bool busy;
+
+	pthread_mutex_lock(&m->handles_lock);
+	busy = m->handles != NULL;
+	pthread_mutex_unlock(&m->handles_lock);
+	return busy;
 }
 
 static int open_entry(struct mount *m, fuse_ino_t ino, struct handle *h,
@@ -337,7 +367,7 @@ static int open_entry(struct mount *m, fuse_ino_t ino, struct handle *h,
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct mount *m = mount_of(req);
-	struct handle *h = handle_new();
+	struct handle *h = handle_new(m);
 	int rc;
 
 	if ((fi->flags & O_ACCMODE) != O_RDONLY)
@@ -345,17 +375,13 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	else
 		rc = h ? open_entry(m, ino, h, fi) : -ENOMEM;
 	if (rc < 0) {
-		handle_free(h);
+		handle_free(m, h);
 		fuse_reply_err(req, fs_errno(rc));
 		return;
 	}
 	fi->fh = (uint64_t)(uintptr_t)h;
-	atomic_fetch_add(&m->open_files, 1);
-	if (fuse_reply_open(req, fi) == 0)
-		return;
-	/* interrupted: no release will come */
-	atomic_fetch_sub(&m->open_files, 1);
-	handle_free(h);
+	if (fuse_reply_open(req, fi) < 0)
+		handle_free(m, h); /* interrupted: no release will come */
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino,
@@ -365,8 +391,7 @@ static void op_release(fuse_req_t req, fuse_ino_t ino,
 	struct mount *m = mount_of(req);
 
 	(void)ino;
-	handle_free(h);
-	atomic_fetch_sub(&m->open_files, 1);
+	handle_free(m, h);
 	fuse_reply_err(req, 0);
 }
 
@@ -401,24 +426,25 @@ static char *buffer_of(size_t size)
 }
 
 /*
- * As much as was asked for, less only at the end or before a damage: anything
- * short means "end of file" to the kernel's page cache. A file with damage is
- * read directly, past the cache, so what is good before it is given out and the
- * next request meets the error.
+ * As much as was asked for, less only at the end or, with @cut set, before a
+ * damage.
  */
 static ssize_t read_entry(struct mb_reader *reader, char *out, size_t size,
-			  off_t off)
+			  off_t off, bool *cut)
 {
 	size_t got = 0;
 
+	*cut = false;
 	while (got < size) {
 		ssize_t n = mb_reader_pread(reader, out + got, size - got,
 					    off + (off_t)got);
 		bool fatal;
 
 		if (n < 0 && got && mb_reader_get_damage(reader, &fatal) &&
-		    fatal)
+		    fatal) {
+			*cut = true;
 			break;
+		}
 		if (n < 0)
 			return n;
 		if (!n)
@@ -428,6 +454,12 @@ static ssize_t read_entry(struct mb_reader *reader, char *out, size_t size,
 	return (ssize_t)got;
 }
 
+/*
+ * A file with damage is read past the page cache, so what is good before the
+ * damage is given out and the next request meets the error. But where it is
+ * mapped, the kernel still takes anything short for the end of the file and
+ * makes it smaller for everyone: have it ask for the size again.
+ */
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		    struct fuse_file_info *fi)
 {
@@ -435,16 +467,19 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	struct mount *m = mount_of(req);
 	char *out = buffer_of(size);
 	ssize_t n = -ENOMEM;
+	bool cut = false;
 
 	if (out)
 		n = own_is(ino) ? pread_full(h->fd, out, size, off) :
-				  read_entry(h->reader, out, size, off);
+				  read_entry(h->reader, out, size, off, &cut);
 	if (n < 0 && !own_is(ino))
 		report(m, (uint32_t)ino, strerror((int)-n));
 	if (n < 0)
 		fuse_reply_err(req, fs_errno((int)n));
 	else
 		fuse_reply_buf(req, out, (size_t)n);
+	if (cut)
+		fuse_lowlevel_notify_inval_inode(m->session, ino, -1, 0);
 }
 
 static void op_opendir(fuse_req_t req, fuse_ino_t ino,

@@ -23,8 +23,11 @@ struct mount {
 	/* called once, when the kernel has shaken hands */
 	void (*on_ready)(struct mount *m);
 	int ready_fd;
+	struct fuse_session *session;
+	/* what the kernel has open, to be closed if it never says so */
+	pthread_mutex_t handles_lock;
+	struct handle *handles;
 	/* for idle= */
-	atomic_uint open_files;
 	atomic_llong last_request_s; /* monotonic */
 	/* statfs, computed when first asked for */
 	pthread_mutex_t totals_lock;
@@ -33,6 +36,15 @@ struct mount {
 };
 
 extern const struct fuse_lowlevel_ops fs_ops;
+
+/*
+ * fs_close_all - close what is still open when the session has ended: its keys
+ * are not to outlive the mount
+ */
+void fs_close_all(struct mount *m);
+
+/* fs_is_busy - does the kernel have a file open? */
+bool fs_is_busy(struct mount *m);
 
 /* errno for the kernel, from an error of core/ */
 int fs_errno(int rc);

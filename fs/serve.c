@@ -108,6 +108,7 @@ static int mount_and_loop(struct mount *m, const char *mountpoint)
 	fuse_opt_free_args(&args);
 	if (!session)
 		return EXIT_FAILED;
+	m->session = session;
 	if (fuse_set_signal_handlers(session) < 0)
 		goto out_destroy;
 	if (fuse_session_mount(session, mountpoint) < 0) {
@@ -119,6 +120,7 @@ static int mount_and_loop(struct mount *m, const char *mountpoint)
 	/* a signal is a way to end it, not a failure */
 	rc = loop(session) < 0 ? EXIT_FAILED : EXIT_FINE;
 	fuse_session_unmount(session);
+	fs_close_all(m);
 out_handlers:
 	fuse_remove_signal_handlers(session);
 out_destroy:
@@ -154,6 +156,7 @@ int serve(const struct options *o, struct mb_backup *backup,
 		.tree = tree,
 		.on_ready = tell_parent,
 		.ready_fd = -1,
+		.handles_lock = PTHREAD_MUTEX_INITIALIZER,
 		.totals_lock = PTHREAD_MUTEX_INITIALIZER,
 	};
 	int fds[2];

@@ -410,7 +410,7 @@ static int scan_locked(struct manifest_db *m, struct mb_slice domain,
 		}
 		sqlite3_reset(stmt);
 	}
-	if (left_out)
+	if (left_out && !sizes) /* said once, by the scan that shows the rest */
 		manifest_note(
 			&m->base,
 			"Manifest.db: %llu records of %.*s left out: no path, one of more than %d bytes, or a negative row number",
