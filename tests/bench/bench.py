@@ -1,0 +1,697 @@
+#!/usr/bin/python3
+"""Measure larder against its peers and against what the machine allows.
+
+Every figure that counts is a ratio: larder and its peer are measured in turns
+(A B A B ...), a ratio is taken of each pair, and the median is shown with the
+least and the greatest. "speed" is how many times as fast as the peer larder
+is; "time" and "size" are how many times as much it takes. Absolute figures
+stand beside them for orientation and are worth only what the machine is idle.
+
+What is behind a mount is read into the page cache before each run; each mount
+is a fresh one. The peers are Debian's bindfs and gocryptfs (`./dev deps`).
+"""
+
+import argparse
+import collections
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import platform
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+MKBACKUP = HERE.parent / "mkbackup.py"
+BACKUPS = HERE / "backups.py"
+PASSWORD = "correct horse"      # mkbackup.py's default
+MIB = 1 << 20
+IS_ROOT = os.geteuid() == 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """How much is measured."""
+    pairs: int
+    manifest_rows: int
+    tree_files: int
+    big_file: int
+    random_pages: int
+    small_files: int
+    small_file: int
+    iterations: int
+
+
+FULL = Sizes(pairs=7, manifest_rows=1_000_000, tree_files=100_000,
+             big_file=1024 * MIB, random_pages=10_000, small_files=4000,
+             small_file=66_000, iterations=10_000_000)
+QUICK = dataclasses.replace(FULL, pairs=3, tree_files=30_000,
+                            big_file=256 * MIB, random_pages=4000,
+                            iterations=2_000_000)
+
+
+# --- results -----------------------------------------------------------------
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """Of performance.md: `gate` must hold, `stretch` is the aim."""
+    gate: float
+    stretch: float
+    at_least: bool = True
+    unit: str = ""
+
+    def __str__(self):
+        sign = "≥" if self.at_least else "≤"
+        return f"{sign} {self.gate:g} ({self.stretch:g}){self.unit and ' '}" \
+               f"{self.unit}"
+
+
+@dataclasses.dataclass
+class Row:
+    what: str
+    peer: str
+    kind: str = ""              # "speed", "time" or "size" of the ratios
+    ratios: list = dataclasses.field(default_factory=list)
+    larder: str = ""            # absolute
+    beside: str = ""            # the peer's
+    goal: Goal = None           # of the ratio, or of the absolute if it has
+    note: str = ""              # a unit
+
+    @property
+    def ratio(self):
+        if not self.ratios:
+            return "–"
+        low, mid, high = (f"{x:.3g}" if x < 1000 else f"{x:.0f}" for x in (
+            min(self.ratios), statistics.median(self.ratios),
+            max(self.ratios)))
+        return f"{mid} [{low}–{high}]" if len(self.ratios) > 1 else mid
+
+    def as_json(self):
+        r = self.ratios
+        return {
+            "what": self.what, "peer": self.peer, "kind": self.kind,
+            "ratio": r and {"median": statistics.median(r), "min": min(r),
+                            "max": max(r)} or None,
+            "pairs": len(r), "larder": self.larder, "beside": self.beside,
+            "goal": self.goal and dataclasses.asdict(self.goal),
+            "note": self.note}
+
+
+def seconds(times):
+    t = statistics.median(times)
+    return f"{t:.2f} s" if t >= 1 else f"{t * 1000:.3g} ms"
+
+
+def speed(what, peer, ours, theirs, goal=None):
+    """Times of the same work: how many times as fast larder does it."""
+    return Row(what, peer, "speed", [b / a for a, b in zip(ours, theirs)],
+               seconds(ours), seconds(theirs), goal)
+
+
+def duration(what, peer, ours, theirs, goal=None):
+    return Row(what, peer, "time", [a / b for a, b in zip(ours, theirs)],
+               seconds(ours), seconds(theirs), goal)
+
+
+def missing(what, program, goal=None):
+    return Row(what, program, goal=goal,
+               note=f"{program} is not installed (./dev deps)")
+
+
+# --- programs and mounts -----------------------------------------------------
+
+def run(*argv, **more):
+    """Output of a program that must succeed."""
+    done = subprocess.run([str(a) for a in argv], capture_output=True,
+                          text=True, **more)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, argv))}: exit status "
+                           f"{done.returncode}\n{done.stderr}")
+    return done.stdout
+
+
+def timed(*argv):
+    begin = time.monotonic()
+    run(*argv)
+    return time.monotonic() - begin
+
+
+def is_mounted(path):
+    with open("/proc/self/mounts") as f:
+        return any(line.split(" ")[1] == str(path) for line in f)
+
+
+def unmount(path, daemon):
+    command = ("umount",) if IS_ROOT else ("fusermount3", "-u")
+    for _ in range(100):
+        if not is_mounted(path) or subprocess.run(
+                [*command, str(path)], stderr=subprocess.DEVNULL
+                ).returncode == 0:
+            break
+        time.sleep(0.05)
+    else:
+        subprocess.run([*command, "-l" if IS_ROOT else "-z", str(path)])
+    try:
+        daemon.wait(30)         # it must not run on into the next measurement
+    except subprocess.TimeoutExpired:
+        daemon.kill()
+        daemon.wait()
+
+
+@contextlib.contextmanager
+def mounted(path, *argv, stderr=subprocess.DEVNULL):
+    """A file system whose daemon stays in the foreground; gives the Popen."""
+    daemon = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL,
+                              stdout=stderr, stderr=stderr)
+    try:
+        deadline = time.monotonic() + 60
+        while not is_mounted(path):
+            if daemon.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{argv[0]} does not mount {argv[1]}")
+            time.sleep(0.005)
+        yield daemon
+    finally:
+        unmount(path, daemon)
+
+
+def resident_mib(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
+
+
+class Bench:
+    """The place of the data, and what is done there with each program."""
+
+    def __init__(self, args, work):
+        self.sizes = QUICK if args.quick else FULL
+        self.larderfs, self.larder = args.larderfs, args.larder
+        self.work = work
+        self.mnt = work / "mnt"
+        self.mnt.mkdir(exist_ok=True)
+        self.passfile = work / "password"
+        self.passfile.write_text(PASSWORD + "\n")
+        self.probe_path = work / "probe"
+        run("cc", "-O2", "-std=gnu11", "-o", self.probe_path,
+            HERE / "probe.c", "-lcrypto")
+        self.bindfs = shutil.which("bindfs")
+        self.gocryptfs = shutil.which("gocryptfs")
+
+    # data
+
+    def made(self, name, make):
+        """A folder of data, made once."""
+        path, aside = self.work / name, self.work / f"{name}.part"
+        if not path.exists():
+            say(f"making {name}")
+            shutil.rmtree(aside, ignore_errors=True)
+            make(aside)
+            aside.rename(path)
+        return path
+
+    def backup(self, name, shape, *options):
+        return self.made(name, lambda out: run(
+            sys.executable, MKBACKUP, shape, out, *options))
+
+    def listed_backup(self, name, *command):
+        """Made by backups.py; with the paths of its files."""
+        paths = self.work / f"{name}.paths"
+        path = self.made(name, lambda out: paths.write_text(
+            run(sys.executable, BACKUPS, *command, out)))
+        return path, paths
+
+    def manifest_backup(self):
+        rows = self.sizes.manifest_rows
+        return self.backup(f"manifest-{rows}", "db-encrypted", "--profile",
+                           "scale", "--no-payloads", "--files", rows)
+
+    def plain_copy_of_manifest(self, backup):
+        def decrypt(out):
+            out.mkdir()
+            run("openssl", "enc", "-d", "-aes-256-cbc", "-iv", "0" * 32, "-K",
+                run(sys.executable, BACKUPS, "manifest-key").strip(),
+                "-in", backup / "Manifest.db", "-out", out / "Manifest.db",
+                "-bufsize", str(MIB))
+        return self.made(f"{backup.name}-plain", decrypt)
+
+    def extracted(self, backup):
+        def copy(out):
+            with self.larder_mount(backup):
+                run("cp", "-a", self.mnt, out)
+        return self.made(f"{backup.name}-extracted", copy)
+
+    def gocryptfs_store(self, backup):
+        def fill(out):
+            out.mkdir()
+            run(self.gocryptfs, "-init", "-q", "-scryptn", "10", "-passfile",
+                self.passfile, out)
+            plain = self.work / "mnt-gocryptfs"
+            plain.mkdir(exist_ok=True)
+            with self.larder_mount(backup), mounted(
+                    plain, *self.gocryptfs_command(), out, plain):
+                run("cp", "-r", f"{self.mnt}/.", plain)
+        return self.made(f"{backup.name}-gocryptfs", fill)
+
+    # mounts
+
+    def larder_mount(self, backup):
+        return mounted(self.mnt, self.larderfs, backup, self.mnt, "-f", "-o",
+                       f"passfile={self.passfile}")
+
+    def bindfs_mount(self, folder):
+        return mounted(self.mnt, self.bindfs, "-f", "-o", "ro", folder,
+                       self.mnt)
+
+    def gocryptfs_command(self):
+        return self.gocryptfs, "-q", "-fg", "-passfile", self.passfile
+
+    def gocryptfs_mount(self, store):
+        return mounted(self.mnt, *self.gocryptfs_command(), "-ro", store,
+                       self.mnt)
+
+    def larder_mount_seconds(self, backup, *options):
+        """In the background: until the parent says that it is mounted."""
+        return timed(self.larderfs, backup, self.mnt, *options)
+
+    # work
+
+    def probe(self, *command):
+        """Seconds and amount."""
+        out = run(self.probe_path, *command).split()
+        return float(out[0]), int(out[1])
+
+    def warm(self, path):
+        """What nobody has read for a while may have left the page cache."""
+        self.probe(*(("warm", path) if path.is_dir() else
+                     ("read", path, MIB)))
+
+
+class Times:
+    """Seconds by name, of the rounds measured; amounts must not differ."""
+
+    def __init__(self):
+        self.of, self.amount = {}, {}
+
+    def add(self, name, result, kind="same"):
+        took, amount = result
+        self.of.setdefault(name, []).append(took)
+        if self.amount.setdefault(kind, amount) != amount:
+            raise RuntimeError(f"{name}: {amount} entries or bytes where "
+                               f"another has {self.amount[kind]}")
+
+    def __getitem__(self, name):
+        return self.of[name]
+
+
+QUIET = False
+
+
+def say(text):
+    if not QUIET:
+        print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+# --- rows --------------------------------------------------------------------
+
+def decrypt_whole_seconds(manifest_db):
+    """The cipher's time does not depend on the key."""
+    return timed("openssl", "enc", "-d", "-aes-256-cbc", "-nopad",
+                 "-bufsize", MIB, "-K", "1" * 64, "-iv", "0" * 32,
+                 "-in", manifest_db, "-out", "/dev/null")
+
+
+def key_file(bench, backup):
+    path = bench.work / f"{backup.name}.key"
+    path.unlink(missing_ok=True)
+    run(bench.larder, "key", "--quiet", "--passfile", bench.passfile, backup,
+        path)
+    return path
+
+
+def root_listing(bench, backup, key, times):
+    manifest_db = backup / "Manifest.db"
+    bench.warm(manifest_db)
+    mount = bench.larder_mount_seconds(backup, "-o", f"keyfile={key}")
+    try:
+        listing, _ = bench.probe("list", bench.mnt)
+    finally:
+        run(*(("umount",) if IS_ROOT else ("fusermount3", "-u")), bench.mnt)
+    times.add("listing", (listing, 0))
+    times.add("mount and listing", (mount + listing, 0))
+    times.add("openssl", (decrypt_whole_seconds(manifest_db), 0))
+
+
+def memory_rows(bench, backup):
+    """Of a mount: when its root is listed, and when all of it is."""
+    size = (backup / "Manifest.db").stat().st_size / MIB
+    with bench.larder_mount(backup) as daemon:
+        bench.probe("list", bench.mnt)
+        first = resident_mib(daemon.pid)
+        yield Row("memory at root listing", "size of Manifest.db", "size",
+                  [first / size], f"{first:.1f} MiB", f"{size:.0f} MiB",
+                  Goal(16, 8, False, "MB"))
+        took, entries = bench.probe("walk", bench.mnt)
+        all_of_it = resident_mib(daemon.pid)
+        yield Row("memory after a full walk", "size of Manifest.db", "size",
+                  [all_of_it / size], f"{all_of_it:.1f} MiB",
+                  f"{size:.0f} MiB", Goal(100, 70, False, "MB"))
+        again, _ = bench.probe("walk", bench.mnt)
+        yield Row(f"walk + stat of {entries:,} entries", "second walk", "time",
+                  [took / again], seconds([took]), seconds([again]),
+                  note=f"without payloads; "
+                       f"{took / entries * 1e6:.1f} µs per entry")
+
+
+def info_seconds(bench, backup):
+    bench.warm(backup / "Manifest.db")
+    return timed(bench.larder, "info", "--quiet", "--passfile",
+                 bench.passfile, backup)
+
+
+def manifest_rows(bench):
+    backup = bench.manifest_backup()
+    plain = bench.plain_copy_of_manifest(backup)
+    key = key_file(bench, backup)
+    times = Times()
+    for _ in range(bench.sizes.pairs):
+        root_listing(bench, backup, key, times)
+        times.add("info", (info_seconds(bench, backup), 0))
+        times.add("info plain", (info_seconds(bench, plain), 0))
+    whole = "openssl enc -d Manifest.db"
+    yield duration("root listed, after mount", whole, times["listing"],
+                   times["openssl"])
+    yield duration("mount (key file) + root listed", whole,
+                   times["mount and listing"], times["openssl"],
+                   Goal(20, 8, False, "ms"))
+    yield from memory_rows(bench, backup)
+    yield duration("larder info", whole, times["info"], times["openssl"])
+    yield duration("larder info, encrypted", "the same, plain",
+                   times["info"], times["info plain"], Goal(1.4, 1.1, False))
+
+
+def requests_row(bench, backup):
+    """What the daemon's own trace shows of two walks."""
+    log = bench.work / "requests"
+    with open(log, "w+") as trace:
+        with mounted(bench.mnt, bench.larderfs, backup, bench.mnt, "-d", "-o",
+                     f"passfile={bench.passfile}", stderr=trace):
+            bench.probe("walk", bench.mnt)
+            end_of_first = log.stat().st_size
+            bench.probe("walk", bench.mnt)
+            end_of_second = log.stat().st_size
+        trace.seek(0)
+        first = requests(trace.read(end_of_first))
+        second = requests(trace.read(end_of_second - end_of_first))
+    log.unlink()
+    note = "first walk: " + ", ".join(f"{n:,} {name}"
+                                      for name, n in first.most_common(4))
+    if second:
+        note += "; second: " + ", ".join(f"{n:,} {name}" for name, n
+                                         in second.most_common())
+    return Row("requests on the second walk", "first walk", "count",
+               [second.total() / first.total()], f"{second.total():,}",
+               f"{first.total():,}", Goal(5, 1, False, "requests"), note)
+
+
+def requests(trace):
+    """By name, of a part of libfuse's trace."""
+    return collections.Counter(re.findall(r"opcode: (\w+)", trace))
+
+
+def two_walks(bench, name, mount, times):
+    with mount:
+        times.add(f"{name} first", bench.probe("walk", bench.mnt))
+        times.add(f"{name} second", bench.probe("walk", bench.mnt))
+
+
+def tree_rows(bench):
+    files = bench.sizes.tree_files
+    backup = bench.backup(f"tree-{files}", "db-encrypted", "--profile",
+                          "scale", "--files", files)
+    folder = bench.extracted(backup)
+    times = Times()
+    for _ in range(bench.sizes.pairs):
+        bench.warm(backup)
+        two_walks(bench, "larder", bench.larder_mount(backup), times)
+        bench.probe("walk", folder)
+        times.add("native", bench.probe("walk", folder))
+        if bench.bindfs:
+            two_walks(bench, "bindfs", bench.bindfs_mount(folder), times)
+    first = f"first walk + stat, {times.amount['same']:,} entries, encrypted"
+    second = "second walk + stat"
+    if bench.bindfs:
+        yield speed(first, "bindfs", times["larder first"],
+                    times["bindfs first"], Goal(4, 5))
+        yield speed(second, "bindfs", times["larder second"],
+                    times["bindfs second"])
+    else:
+        yield missing(first, "bindfs", Goal(4, 5))
+        yield missing(second, "bindfs")
+    yield speed(first, "native", times["larder first"], times["native"])
+    yield speed(second, "native", times["larder second"], times["native"],
+                Goal(0.9, 1))
+    yield requests_row(bench, backup)
+
+
+def reads(bench, name, mount, backing, path, times, *command):
+    """One way of reading one file of a fresh mount."""
+    bench.warm(backing)
+    with mount:
+        what, *more = command
+        times.add(name, bench.probe(what, bench.mnt / path, *more), what)
+
+
+def payload_of(backup, shown):
+    """Where a backup stores the file that a mount shows so."""
+    domain, path = shown.split("/", 1)
+    file_id = hashlib.sha1(f"{domain}-{path}".encode()).hexdigest()
+    return backup / file_id[:2] / file_id
+
+
+def throughput(row, size):
+    """The absolute figures of a row as GB/s."""
+    def rate(text):
+        value, unit = text.split()
+        took = float(value) / (1000 if unit == "ms" else 1)
+        return f"{size / took / 1e9:.2f} GB/s"
+    return dataclasses.replace(row, larder=rate(row.larder),
+                               beside=rate(row.beside))
+
+
+def encrypted_file_rows(bench):
+    size, pages = bench.sizes.big_file, bench.sizes.random_pages
+    backup, paths = bench.listed_backup(f"encrypted-{size}", "big",
+                                        "db-encrypted", size)
+    shown = paths.read_text().strip()
+    payload = payload_of(backup, shown)
+    store = bench.gocryptfs_store(backup) if bench.gocryptfs else None
+    whole, random = ("read", MIB), ("pages", pages)
+    times = Times()
+    for _ in range(bench.sizes.pairs):
+        bench.warm(payload)
+        times.add("aes", bench.probe("decrypt", payload), "aes")
+        for command in (whole, random):
+            kind = command[0]
+            reads(bench, f"larder {kind}", bench.larder_mount(backup),
+                  payload, shown, times, *command)
+            if store:
+                reads(bench, f"gocryptfs {kind}", bench.gocryptfs_mount(store),
+                      store, shown, times, *command)
+    what = f"encrypted, sequential, {size // MIB} MiB by 1 MiB"
+    yield throughput(speed(
+        what, "AES limit", times["larder read"], times["aes"],
+        Goal(0.55, 0.75) if IS_ROOT else Goal(0.40, 0.50)), size)
+    scattered = f"encrypted, random, {pages} × 4 KiB, cold"
+    if not store:
+        yield missing(what, "gocryptfs", Goal(3.5, 4.5))
+        yield missing(scattered, "gocryptfs", Goal(1.4, 1.9))
+        return
+    yield throughput(speed(what, "gocryptfs", times["larder read"],
+                           times["gocryptfs read"], Goal(3.5, 4.5)), size)
+    yield speed(scattered, "gocryptfs", times["larder pages"],
+                times["gocryptfs pages"], Goal(1.4, 1.9))
+
+
+def plain_file_rows(bench):
+    size = bench.sizes.big_file
+    backup, paths = bench.listed_backup(f"plain-{size}", "big", "db-plain",
+                                        size)
+    shown = paths.read_text().strip()
+    payload = payload_of(backup, shown)
+    times = Times()
+    for _ in range(bench.sizes.pairs):
+        reads(bench, "larder", bench.larder_mount(backup), payload, shown,
+              times, "read", MIB)
+        bench.warm(payload)
+        times.add("native", bench.probe("read", payload, MIB), "read")
+        if bench.bindfs:
+            reads(bench, "bindfs", bench.bindfs_mount(backup), payload,
+                  payload.relative_to(backup), times, "read", MIB)
+    passthrough = IS_ROOT and libfuse_version(bench) >= (3, 17)
+    what = f"plain, sequential, {size // MIB} MiB by 1 MiB"
+    yield throughput(speed(what, "native", times["larder"], times["native"],
+                           Goal(0.85, 0.97) if passthrough else None), size)
+    goal = None if passthrough else Goal(1.3, 1.8)
+    if bench.bindfs:
+        yield throughput(speed(what, "bindfs", times["larder"],
+                               times["bindfs"], goal), size)
+    else:
+        yield missing(what, "bindfs", goal)
+
+
+def small_file_rows(bench):
+    count, size = bench.sizes.small_files, bench.sizes.small_file
+    what = f"encrypted, {count} files of {size // 1000} kB, whole"
+    goal = Goal(3, 4)
+    if not bench.gocryptfs:
+        yield missing(what, "gocryptfs", goal)
+        return
+    backup, paths = bench.listed_backup(
+        f"small-{count}", "small", "db-encrypted", count, size)
+    store = bench.gocryptfs_store(backup)
+    times = Times()
+    for _ in range(bench.sizes.pairs):
+        for name, mount, backing in (
+                ("larder", bench.larder_mount, backup),
+                ("gocryptfs", bench.gocryptfs_mount, store)):
+            bench.warm(backing)
+            with mount(backing):
+                times.add(name, bench.probe("files", bench.mnt, paths))
+    yield speed(what, "gocryptfs", times["larder"], times["gocryptfs"], goal)
+
+
+def unlock_rows(bench):
+    count = bench.sizes.iterations
+    backup = bench.backup(f"unlock-{count}", "db-encrypted", "--profile",
+                          "scale", "--files", 1, "--no-payloads", "--dpic",
+                          count)
+    ours, openssl = [], []
+    for _ in range(bench.sizes.pairs):
+        begin = time.monotonic()
+        key_file(bench, backup)
+        ours.append(time.monotonic() - begin)
+        begin = time.monotonic()
+        hashlib.pbkdf2_hmac("sha256", PASSWORD.encode(), bytes(20), count)
+        openssl.append(time.monotonic() - begin)
+    yield duration(f"unlock, {count:,} iterations", "OpenSSL PBKDF2", ours,
+                   openssl, Goal(0.45, 0.37, False))
+
+
+GROUPS = {"manifest": manifest_rows, "tree": tree_rows,
+          "encrypted": encrypted_file_rows, "plain": plain_file_rows,
+          "small": small_file_rows, "unlock": unlock_rows}
+
+
+# --- the machine -------------------------------------------------------------
+
+def libfuse_version(bench):
+    """Of the library that larderfs is linked with."""
+    found = re.search(r"libfuse3\S* => (\S+)", run("ldd", bench.larderfs))
+    if not found:
+        return ()
+    numbers = re.findall(r"\d+", os.path.realpath(found[1]).split(".so.")[-1])
+    return tuple(map(int, numbers))
+
+
+def machine(bench):
+    cpu = re.search(r"model name\s*: (.*)",
+                    pathlib.Path("/proc/cpuinfo").read_text())
+    place = run("findmnt", "-no", "FSTYPE", "--target", bench.work).strip()
+    return {
+        "cpu": cpu[1] if cpu else platform.machine(),
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "libfuse": ".".join(map(str, libfuse_version(bench))) or "unknown",
+        "openssl": run("openssl", "version").split()[1],
+        "file system": place,
+        "user": "root" if IS_ROOT else "unprivileged",
+        "load": f"{os.getloadavg()[0]:.1f}",
+    }
+
+
+# --- output ------------------------------------------------------------------
+
+def print_table(facts, rows):
+    print(", ".join(f"{name}: {value}" for name, value in facts.items()))
+    print()
+    head = ("what", "×", "larder", "peer", "", "ratio [min–max]", "n", "goal")
+    lines = [head] + [
+        (r.what, r.kind, r.larder, r.peer, r.beside, r.ratio,
+         str(len(r.ratios)), str(r.goal or "")) for r in rows]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    for line, row in zip(lines, [None, *rows]):
+        text = "  ".join(f"{cell:{width}}" for cell, width
+                         in zip(line, widths)).rstrip()
+        print(text + (f"  ({row.note})" if row and row.note else ""))
+    print("\nA goal is a gate, and in brackets the aim beyond it: of the "
+          "ratio, or with a unit of the absolute figure.")
+
+
+@contextlib.contextmanager
+def work_folder(given):
+    """Data in a folder that was given stay for the next time."""
+    if given:
+        path = pathlib.Path(given).resolve()
+        path.mkdir(parents=True, exist_ok=True)
+        yield path
+    else:
+        with tempfile.TemporaryDirectory(prefix="larder-bench-",
+                                         dir="/var/tmp") as path:
+            yield pathlib.Path(path)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true",
+                        help="fewer pairs, smaller files: under 3 minutes")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--larderfs", metavar="PATH",
+                        default=ROOT / "build/release/fs/larderfs")
+    parser.add_argument("--larder", metavar="PATH",
+                        default=ROOT / "build/release/tools/larder")
+    parser.add_argument("--work", metavar="DIR",
+                        help="keep the data here, 5 GB, and use them again")
+    parser.add_argument("--only", metavar="GROUP", action="append",
+                        choices=GROUPS, help=f"of {', '.join(GROUPS)}")
+    args = parser.parse_args()
+    for name in ("larderfs", "larder"):
+        path = pathlib.Path(getattr(args, name)).resolve()
+        if not os.access(path, os.X_OK):
+            parser.error(f"{path} is not there: build it, or give --{name}")
+        setattr(args, name, path)
+    return args
+
+
+def main():
+    # a signal must leave no mount behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    args = arguments()
+    rows = []
+    with work_folder(args.work) as work:
+        bench = Bench(args, work)
+        facts = machine(bench)
+        for name in args.only or GROUPS:
+            begin = time.monotonic()
+            rows += GROUPS[name](bench)
+            say(f"{name}: {time.monotonic() - begin:.0f} s")
+        facts["load"] += f" before, {os.getloadavg()[0]:.1f} after"
+    if args.json:
+        print(json.dumps({"machine": facts, "quick": args.quick,
+                          "rows": [r.as_json() for r in rows]}, indent=1,
+                         ensure_ascii=False))
+    else:
+        print_table(facts, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+larder info --passfile "$PASS" "$GOLDEN/db-encrypted/backup"

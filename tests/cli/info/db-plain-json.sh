@@ -1,0 +1,1 @@
+larder info --passfile "$PASS" --json "$GOLDEN/db-plain/backup"

@@ -1,0 +1,1 @@
+larder info --json "$GOLDEN/db-encrypted/backup"

@@ -1,0 +1,1 @@
+larder info --quiet "$GOLDEN/db-encrypted/backup"

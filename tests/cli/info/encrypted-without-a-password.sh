@@ -1,0 +1,1 @@
+larder info "$GOLDEN/db-encrypted/backup"

@@ -1,0 +1,1 @@
+larder info --passfile "$PASS" "$GOLDEN/mbdb-encrypted/backup"

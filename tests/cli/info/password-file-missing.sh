@@ -1,0 +1,1 @@
+larder info --passfile none "$GOLDEN/db-encrypted/backup"

@@ -1,0 +1,1 @@
+larder info --passfile "$WRONG" "$GOLDEN/mbdb-encrypted/backup"

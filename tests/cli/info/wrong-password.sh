@@ -1,0 +1,1 @@
+larder info --passfile "$WRONG" "$GOLDEN/db-encrypted/backup"

@@ -1,0 +1,1 @@
+larder key "$GOLDEN/db-plain/backup" my.key

@@ -1,0 +1,1 @@
+larder key "$GOLDEN/db-encrypted/backup" my.key

@@ -1,0 +1,2 @@
+larder key; echo $?
+larder key a b c; echo $?

@@ -1,0 +1,2 @@
+larder key --passfile "$WRONG" "$GOLDEN/db-encrypted/backup" my.key; echo $?
+ls

@@ -1,0 +1,3 @@
+larder --help >/dev/full; echo $?
+larder info "$GOLDEN/db-plain/backup" >/dev/full; echo $?
+larder ls "$GOLDEN/db-plain/backup" >/dev/full; echo $?

@@ -1,0 +1,1 @@
+larderfs --help; larderfs -h | cmp - /dev/null | cut -c1-3

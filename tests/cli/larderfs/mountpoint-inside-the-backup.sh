@@ -1,0 +1,3 @@
+cp -r "$GOLDEN/db-plain/backup" .
+mkdir backup/mnt
+larderfs backup backup/mnt

@@ -1,0 +1,2 @@
+mkdir mnt
+larderfs "$GOLDEN/db-encrypted/backup" mnt

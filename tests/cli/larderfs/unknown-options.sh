@@ -1,0 +1,7 @@
+larderfs a b -o bogus; echo $?
+larderfs a b -o uid=me; echo $?
+larderfs a b -o ro,view=sideways; echo $?
+larderfs a b -o "$(printf 'evil\033[2J')"; echo $?
+larderfs a b -x; echo $?
+larderfs a b -o; echo $?
+larderfs a b --passfile; echo $?

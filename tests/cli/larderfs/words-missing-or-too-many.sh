@@ -1,0 +1,3 @@
+larderfs; echo $?
+larderfs "$GOLDEN/db-plain/backup"; echo $?
+larderfs a b c; echo $?

@@ -1,0 +1,3 @@
+bad blob-garbage
+larder ls -l --quiet blob-garbage HomeDomain/Library
+larder ls --json --quiet blob-garbage HomeDomain/Library

@@ -1,0 +1,1 @@
+larder ls --json "$GOLDEN/db-plain/backup"

@@ -1,0 +1,1 @@
+larder ls -l "$GOLDEN/mbdb-plain/backup"

@@ -1,0 +1,1 @@
+larder ls --passfile "$PASS" "$GOLDEN/db-encrypted/backup"

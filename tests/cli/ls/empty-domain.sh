@@ -1,0 +1,1 @@
+larder ls -lR "$GOLDEN/db-plain/backup" EmptyDomain

@@ -1,0 +1,1 @@
+larder ls --quiet -l "$GOLDEN/db-plain/backup" AppDomain-com.example.app/Documents/links

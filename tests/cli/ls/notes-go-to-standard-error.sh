@@ -1,0 +1,1 @@
+larder ls "$GOLDEN/db-plain/backup" AppDomain-com.example.app/Twice

@@ -1,0 +1,1 @@
+larder ls -R "$GOLDEN/db-plain/backup" MediaDomain

@@ -1,0 +1,1 @@
+larder ls -R --json "$GOLDEN/mbdb-plain/backup" MediaDomain/Media/bytes

@@ -1,0 +1,1 @@
+larder ls -R --json "$GOLDEN/db-plain/backup" CameraRollDomain

@@ -1,0 +1,1 @@
+larder ls -lR "$GOLDEN/mbdb-plain/backup" CameraRollDomain

@@ -1,0 +1,1 @@
+larder ls --recursive "$GOLDEN/db-plain/backup" HomeDomain

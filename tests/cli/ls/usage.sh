@@ -1,0 +1,3 @@
+larder ls; echo $?
+larder ls a b c; echo $?
+larder ls -x a; echo $?

@@ -1,0 +1,1 @@
+larder ls --passfile "$WRONG" "$GOLDEN/mbdb-encrypted/backup"

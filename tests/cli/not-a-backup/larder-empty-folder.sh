@@ -1,0 +1,2 @@
+mkdir empty
+set -- empty; larder info "$1"

@@ -1,0 +1,2 @@
+echo hello >letter
+set -- letter; larder info "$1"

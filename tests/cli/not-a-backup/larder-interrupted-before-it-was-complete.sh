@@ -1,0 +1,2 @@
+bad snapshot-only-uploading
+set -- snapshot-only-uploading; larder info "$1"

@@ -1,0 +1,2 @@
+bad ios3-mdinfo
+set -- ios3-mdinfo; larder info "$1"

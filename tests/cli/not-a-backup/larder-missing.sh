@@ -1,0 +1,1 @@
+set -- none/such; larder info "$1"

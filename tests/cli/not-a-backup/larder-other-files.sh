@@ -1,0 +1,2 @@
+mkdir folder; echo hello >folder/letter
+set -- folder; larder info "$1"

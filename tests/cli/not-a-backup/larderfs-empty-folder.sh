@@ -1,0 +1,2 @@
+mkdir empty
+set -- empty; mkdir -p ../mnt; larderfs "$1" ../mnt

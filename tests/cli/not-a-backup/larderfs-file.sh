@@ -1,0 +1,2 @@
+echo hello >letter
+set -- letter; mkdir -p ../mnt; larderfs "$1" ../mnt

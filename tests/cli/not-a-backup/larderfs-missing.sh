@@ -1,0 +1,1 @@
+set -- none/such; mkdir -p ../mnt; larderfs "$1" ../mnt
