@@ -31,7 +31,7 @@ int mountpoint_check(const char *path, const struct mb_backup *backup,
 	    fstat(mb_backup_get_fd(backup), &backup_st) < 0)
 		return mb_err_set(err, errno == ENOENT ? -EIO : -errno,
 				  "mountpoint %s: %s", path, strerror(errno));
-	/* by identity, upwards: neither links nor bind mounts deceive it */
+	/* by identity, upwards: links do not deceive it */
 	while (!same_file(&here, &last)) {
 		int up;
 

@@ -25,6 +25,8 @@ static void print_help(FILE *to)
 
 int main(int argc, char **argv)
 {
+	static char name[] = "larder";
+
 	/* a core file would put keys on disk */
 	setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
 	exit_when_interrupted(true);
@@ -41,9 +43,12 @@ int main(int argc, char **argv)
 		puts("larder " LARDER_VERSION);
 		return finish_output();
 	}
-	for (size_t i = 0; i < COUNT; i++)
-		if (!strcmp(argv[1], commands[i]->name))
-			return commands[i]->run(argc - 1, argv + 1);
+	for (size_t i = 0; i < COUNT; i++) {
+		if (strcmp(argv[1], commands[i]->name))
+			continue;
+		argv[1] = name; /* getopt's messages begin with it */
+		return commands[i]->run(argc - 1, argv + 1);
+	}
 	fprintf(stderr, "larder: no command \"%s\"\n", argv[1]);
 	print_help(stderr);
 	return EXIT_USAGE;

@@ -6,21 +6,29 @@
 #include "bytes.h"
 #include "tool.h"
 
+static void print_valid(const unsigned char *p, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (p[i] == 0xc2 && p[i + 1] < 0xa0) { /* C1, as UTF-8 */
+			printf("\\%03o\\%03o", p[i], p[i + 1]);
+			i++;
+		} else if (p[i] < 0x20 || p[i] == 0x7f) {
+			printf("\\%03o", p[i]);
+		} else {
+			putchar(p[i]);
+		}
+	}
+}
+
 void print_name(const char *name, size_t len)
 {
-	const unsigned char *p = (const unsigned char *)name;
+	for (size_t at = 0; at < len; at++) {
+		size_t valid = utf8_valid_prefix(name + at, len - at);
 
-	for (size_t i = 0; i < len; i++) {
-		bool c1 = p[i] == 0xc2 && i + 1 < len && p[i + 1] >= 0x80 &&
-			  p[i + 1] < 0xa0;
-
-		if (c1)
-			printf("\\%03o\\%03o", p[i], p[i + 1]);
-		else if (p[i] < 0x20 || p[i] == 0x7f)
-			printf("\\%03o", p[i]);
-		else
-			putchar(p[i]);
-		i += c1;
+		print_valid((const unsigned char *)name + at, valid);
+		at += valid;
+		if (at < len)
+			printf("\\%03o", (unsigned char)name[at]);
 	}
 }
 

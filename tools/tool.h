@@ -15,7 +15,7 @@ struct command {
 	const char *name;
 	const char *summary; /* one line for "larder --help" */
 	const char *usage;   /* the whole of "larder NAME --help" */
-	int (*run)(int argc, char **argv); /* argv[0] is the command's name */
+	int (*run)(int argc, char **argv);
 };
 
 extern const struct command cmd_info, cmd_key, cmd_ls;
@@ -92,7 +92,7 @@ static inline void mb_auto_free_backup(struct mb_backup **b)
 
 /* print.c: results on standard output */
 
-/* Bytes as text: what a terminal would act upon is shown as \ooo. */
+/* Bytes as text: controls, and what is no UTF-8, as \ooo. */
 void print_name(const char *name, size_t len);
 /* "1.4 GB" */
 void format_bytes(char *out, size_t size, uint64_t bytes);

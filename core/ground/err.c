@@ -5,14 +5,29 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bytes.h"
+
 /* C0 and DEL are one byte, C1 (0x80 to 0x9f) are C2 80 to C2 9F in UTF-8. */
+static void hide_controls(unsigned char *p, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (p[i] < 0x20 || p[i] == 0x7f)
+			p[i] = '?';
+		else if (p[i] == 0xc2 && p[i + 1] < 0xa0)
+			p[i] = p[i + 1] = '?';
+	}
+}
+
+/* What is no UTF-8 goes too: to an 8-bit terminal, 0x9b begins a command. */
 static void make_printable(char *text)
 {
-	for (unsigned char *p = (unsigned char *)text; *p; p++) {
-		if (*p < 0x20 || *p == 0x7f)
-			*p = '?';
-		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
-			p[0] = p[1] = '?';
+	while (*text) {
+		size_t len = utf8_valid_prefix(text, strlen(text));
+
+		hide_controls((unsigned char *)text, len);
+		text += len;
+		if (*text)
+			*text++ = '?';
 	}
 }
 

@@ -242,11 +242,12 @@ class Bench:
                 "-bufsize", str(MIB))
         return self.made(f"{backup.name}-plain", decrypt)
 
-    def extracted(self, backup):
+    def native_twin(self, backup):
+        """The tree of a backup with empty files: enough to walk and stat."""
         def copy(out):
             with self.larder_mount(backup):
-                run("cp", "-a", self.mnt, out)
-        return self.made(f"{backup.name}-extracted", copy)
+                run("cp", "-a", "--attributes-only", self.mnt, out)
+        return self.made(f"{backup.name}-twin", copy)
 
     def gocryptfs_store(self, backup):
         def fill(out):
@@ -436,7 +437,7 @@ def tree_rows(bench):
     files = bench.sizes.tree_files
     backup = bench.backup(f"tree-{files}", "db-encrypted", "--profile",
                           "scale", "--files", files)
-    folder = bench.extracted(backup)
+    folder = bench.native_twin(backup)
     times = Times()
     for _ in range(bench.sizes.pairs):
         bench.warm(backup)

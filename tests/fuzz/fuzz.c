@@ -45,8 +45,8 @@ const char *fuzz_dir(void)
 
 void fuzz_put(const char *name, const uint8_t *data, size_t size)
 {
-	int fd = openat(fuzz_dir_fd(), name, O_WRONLY | O_CREAT | O_TRUNC,
-			0600);
+	int fd =
+		openat(fuzz_dir_fd(), name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 
 	MUST(fd >= 0);
 	MUST(write(fd, data, size) == (ssize_t)size);

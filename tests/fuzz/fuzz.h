@@ -13,13 +13,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define MUST(cond)                                                       \
-	do {                                                             \
-		if (!(cond)) {                                           \
+#define MUST(cond)                                                         \
+	do {                                                               \
+		if (!(cond)) {                                             \
 			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, \
-				#cond);                                  \
-			abort();                                         \
-		}                                                        \
+				#cond);                                    \
+			abort();                                           \
+		}                                                          \
 	} while (0)
 
 /* A private folder in memory, gone at exit. */

@@ -45,8 +45,7 @@ static int replay(const char *path)
 	for (int i = 0; i < count; i++) {
 		char below[4096];
 
-		snprintf(below, sizeof(below), "%s/%s", path,
-			 names[i]->d_name);
+		snprintf(below, sizeof(below), "%s/%s", path, names[i]->d_name);
 		if (names[i]->d_name[0] != '.')
 			rc |= replay_file(below);
 		free(names[i]);

@@ -97,8 +97,8 @@ void use_manifest(const uint8_t *data, size_t size,
 		manifest_on_note(m, on_note, NULL);
 		manifest_each_domain_do(m, on_domain, seen, &err);
 		for (size_t i = 0; i < seen->domain_count; i++) {
-			manifest_scan(m, seen->domains[i], true, on_entry,
-				      seen, &err);
+			manifest_scan(m, seen->domains[i], true, on_entry, seen,
+				      &err);
 			manifest_scan(m, seen->domains[i], false, on_entry,
 				      seen, &err);
 		}

@@ -10,13 +10,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MUST(cond)                                                         \
-	do {                                                               \
-		if (!(cond)) {                                             \
-			printf("Bail out! %s:%d: %s: %s\n", __FILE__,      \
-			       __LINE__, #cond, strerror(errno));          \
-			abort();                                           \
-		}                                                          \
+#define MUST(cond)                                                    \
+	do {                                                          \
+		if (!(cond)) {                                        \
+			printf("Bail out! %s:%d: %s: %s\n", __FILE__, \
+			       __LINE__, #cond, strerror(errno));     \
+			abort();                                      \
+		}                                                     \
 	} while (0)
 
 static void make_room(struct bytes *b, size_t more)
@@ -147,7 +147,8 @@ void put_file(const char *dir, const char *name, const void *ptr, size_t len)
 	FILE *f;
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	for (char *p = path + strlen(dir) + 1; (p = strchr(p, '/')); *p++ = '/') {
+	for (char *p = path + strlen(dir) + 1; (p = strchr(p, '/'));
+	     *p++ = '/') {
 		*p = '\0';
 		mkdir(path, 0700);
 	}
@@ -394,9 +395,9 @@ void insert(sqlite3 *db, const struct entry *e)
 	char id[41];
 
 	file_id(id, e->domain, e->path);
-	MUST(sqlite3_prepare_v2(
-		     db, "INSERT INTO Files VALUES (?1, ?2, ?3, ?4, ?5)", -1,
-		     &stmt, NULL) == SQLITE_OK);
+	MUST(sqlite3_prepare_v2(db,
+				"INSERT INTO Files VALUES (?1, ?2, ?3, ?4, ?5)",
+				-1, &stmt, NULL) == SQLITE_OK);
 	sqlite3_bind_text(stmt, 1, e->id ? e->id : id, -1, SQLITE_TRANSIENT);
 	sqlite3_bind_text(stmt, 2, e->domain, -1, SQLITE_STATIC);
 	sqlite3_bind_text(stmt, 3, e->path, -1, SQLITE_STATIC);
@@ -436,8 +437,7 @@ void put_manifest_plist(const char *dir, const char *version, int encrypted,
 	struct bytes b;
 
 	if (version)
-		plist_dict_set_item(dict, "Version",
-				    plist_new_string(version));
+		plist_dict_set_item(dict, "Version", plist_new_string(version));
 	if (encrypted >= 0)
 		plist_dict_set_item(dict, "IsEncrypted",
 				    plist_new_bool((uint8_t)encrypted));
@@ -445,13 +445,12 @@ void put_manifest_plist(const char *dir, const char *version, int encrypted,
 	plist_dict_set_item(dict, "Date",
 			    plist_new_date(1700000000 - 978307200, 0));
 	if (keybag)
-		plist_dict_set_item(dict, "BackupKeyBag",
-				    plist_new_data((char *)keybag->ptr,
-						   keybag->len));
+		plist_dict_set_item(
+			dict, "BackupKeyBag",
+			plist_new_data((char *)keybag->ptr, keybag->len));
 	if (key)
 		plist_dict_set_item(dict, "ManifestKey",
-				    plist_new_data((char *)key->ptr,
-						   key->len));
+				    plist_new_data((char *)key->ptr, key->len));
 	b = plist_bytes(dict);
 	put_file(dir, "Manifest.plist", b.ptr, b.len);
 	drop(&b);

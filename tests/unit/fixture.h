@@ -68,8 +68,8 @@ struct entry {
 	unsigned class;
 	/* Manifest.db only; NULL: by the rule */
 	const char *id;
-	int flags; /* 0: from the mode; -1: really 0 */
-	bool blank; /* no file column */
+	int flags;		  /* 0: from the mode; -1: really 0 */
+	bool blank;		  /* no file column */
 	const struct bytes *blob; /* instead of a good one */
 };
 

@@ -29,7 +29,7 @@
 
 static struct {
 	int count, failed;
-	int bad;          /* checks that failed in the running case */
+	int bad;	  /* checks that failed in the running case */
 	const char *skip; /* why it did not run */
 } tap;
 
@@ -38,14 +38,12 @@ static struct {
 #define SKIP(reason) (tap.skip = (reason))
 
 #define CHECK(cond) tap_check(!!(cond), __FILE__, __LINE__, "%s", #cond)
-#define CHECK_INT(got, want)                                                \
-	tap_check_int((int64_t)(got), (int64_t)(want), __FILE__, __LINE__, \
-		      #got)
+#define CHECK_INT(got, want) \
+	tap_check_int((int64_t)(got), (int64_t)(want), __FILE__, __LINE__, #got)
 #define CHECK_TEXT(got, want) \
 	tap_check_text(got, want, __FILE__, __LINE__, #got)
-#define CHECK_BYTES(got, got_len, want, want_len)                       \
-	tap_check_bytes(got, got_len, want, want_len, __FILE__, __LINE__, \
-			#got)
+#define CHECK_BYTES(got, got_len, want, want_len) \
+	tap_check_bytes(got, got_len, want, want_len, __FILE__, __LINE__, #got)
 /* inside loops: what was going on when it failed */
 #define CHECK_AT(cond, ...) \
 	tap_check(!!(cond), __FILE__, __LINE__, #cond ": " __VA_ARGS__)

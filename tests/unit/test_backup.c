@@ -15,11 +15,12 @@
 static const struct entry sample[] = {
 	{ .domain = "HomeDomain", .path = "", .mode = 040755 },
 	{ .domain = "HomeDomain", .path = "a.txt", .size = 5 },
-	{ .domain = "HomeDomain", .path = "link", .mode = 0120755,
+	{ .domain = "HomeDomain",
+	  .path = "link",
+	  .mode = 0120755,
 	  .target = "a.txt" },
 	{ .domain = "MediaDomain", .path = "b.bin", .size = 100 },
 };
-
 
 /* with the file key of the worked example, under class 3 */
 static struct bytes sample_db(bool encrypted_files)
@@ -30,8 +31,7 @@ static struct bytes sample_db(bool encrypted_files)
 	memcpy(entries, sample, sizeof(sample));
 	for (size_t i = 0; i < COUNT(sample); i++)
 		if (encrypted_files && !entries[i].mode)
-			entries[i].wrapped = wrapped.ptr,
-			entries[i].class = 3;
+			entries[i].wrapped = wrapped.ptr, entries[i].class = 3;
 	b = manifest_db(schema_old, entries, COUNT(entries));
 	drop(&wrapped);
 	return b;
@@ -253,9 +253,8 @@ CASE(with_both_manifests_the_version_decides)
 
 		put_manifest_plist(dir, cases[i].version, 0, NULL, NULL);
 		b = must_open(dir);
-		CHECK_AT((int)mb_backup_get_info(b)->format ==
-				 cases[i].format, "%s", cases[i].version ?
-				 cases[i].version : "(none)");
+		CHECK_AT((int)mb_backup_get_info(b)->format == cases[i].format,
+			 "%s", cases[i].version ? cases[i].version : "(none)");
 		mb_backup_free(b);
 	}
 	drop(&m);

@@ -99,9 +99,18 @@ CASE(a_symbolic_link_in_any_component_is_refused)
 CASE(dots_and_absolute_paths_are_refused)
 {
 	static const char *const paths[] = {
-		"..", "../file", "sub/..", "sub/../file", "sub/../../file",
-		"sub/deeper/../file", ".", "./file", "sub/./file",
-		"/etc/passwd", "/", "sub/..",
+		"..",
+		"../file",
+		"sub/..",
+		"sub/../file",
+		"sub/../../file",
+		"sub/deeper/../file",
+		".",
+		"./file",
+		"sub/./file",
+		"/etc/passwd",
+		"/",
+		"sub/..",
 	};
 
 	for (size_t i = 0; i < COUNT(paths); i++) {

@@ -25,7 +25,8 @@ static struct bytes list_of(const char *const *objects, size_t count,
 		size_t table = b.len;
 
 		add(&b, offsets, count);
-		add_hex(&b, "000000000000" "0101");
+		add_hex(&b, "000000000000"
+			    "0101");
 		add_be(&b, count, 8);
 		add_be(&b, root, 8);
 		add_be(&b, table, 8);
@@ -33,8 +34,8 @@ static struct bytes list_of(const char *const *objects, size_t count,
 	return b;
 }
 
-#define LIST(...)                                                      \
-	list_of((const char *const[]){ __VA_ARGS__ },                  \
+#define LIST(...)                                     \
+	list_of((const char *const[]){ __VA_ARGS__ }, \
 		COUNT(((const char *const[]){ __VA_ARGS__ })), 0)
 
 static struct view view(struct bytes b)
@@ -133,12 +134,32 @@ CASE(data_and_text_with_short_and_long_counts)
 CASE(counts_beyond_the_data_are_rejected)
 {
 	static const char *const bad[] = {
-		"43", "430102", "4f10ff01", "4f13ffffffffffffffff",
-		"4f137fffffffffffffff", "4f138000000000000000", "4f14", "4f",
-		"4f20", "5f12ffffffff", "6f13ffffffffffffffff",
-		"6f138000000000000001", "6f137fffffffffffffff", "af13ffffffffffffffff",
-		"df138000000000000001", "df13ffffffffffffffff", "af10", "a1",
-		"d101", "6200e4", "7000", "90", "b0", "e0", "f0", "ff",
+		"43",
+		"430102",
+		"4f10ff01",
+		"4f13ffffffffffffffff",
+		"4f137fffffffffffffff",
+		"4f138000000000000000",
+		"4f14",
+		"4f",
+		"4f20",
+		"5f12ffffffff",
+		"6f13ffffffffffffffff",
+		"6f138000000000000001",
+		"6f137fffffffffffffff",
+		"af13ffffffffffffffff",
+		"df138000000000000001",
+		"df13ffffffffffffffff",
+		"af10",
+		"a1",
+		"d101",
+		"6200e4",
+		"7000",
+		"90",
+		"b0",
+		"e0",
+		"f0",
+		"ff",
 	};
 	struct bplist_obj o;
 
@@ -148,8 +169,12 @@ CASE(counts_beyond_the_data_are_rejected)
 
 CASE(containers_hand_out_their_items)
 {
-	struct bytes b = LIST("d20102" "0304", "5161", "5162", "1007",
-			      "a2" "0305", "09");
+	struct bytes b = LIST("d20102"
+			      "0304",
+			      "5161", "5162", "1007",
+			      "a2"
+			      "0305",
+			      "09");
 	struct bplist_obj root, key, value;
 	struct bplist bp;
 
@@ -174,7 +199,9 @@ CASE(containers_hand_out_their_items)
 
 CASE(sets_are_read_as_arrays)
 {
-	struct bytes b = LIST("c2" "0101", "1003");
+	struct bytes b = LIST("c2"
+			      "0101",
+			      "1003");
 	struct bplist_obj root, item;
 	struct bplist bp;
 
@@ -204,7 +231,9 @@ CASE(references_out_of_range_are_rejected)
 
 CASE(offsets_into_the_header_or_the_table_are_rejected)
 {
-	struct bytes b = LIST("a1" "01", "1001");
+	struct bytes b = LIST("a1"
+			      "01",
+			      "1001");
 	size_t table = b.len - 32 - 2;
 	struct bplist_obj o;
 	struct bplist bp;
@@ -226,15 +255,16 @@ CASE(offsets_into_the_header_or_the_table_are_rejected)
 
 CASE(a_trailer_with_impossible_figures_is_rejected)
 {
-	struct bytes good = LIST("a1" "01", "1001");
+	struct bytes good = LIST("a1"
+				 "01",
+				 "1001");
 	static const struct {
 		size_t back; /* from the end */
 		uint8_t value;
 	} bad[] = {
-		{ 26, 0 },    { 26, 9 },   { 25, 0 },   { 25, 9 },
-		{ 17, 0 },    { 17, 3 },   { 24, 0x80 }, { 24, 0x20 },
-		{ 9, 2 },     { 16, 0xff }, { 1, 7 },   { 1, 200 },
-		{ 8, 0x80 },
+		{ 26, 0 }, { 26, 9 },	 { 25, 0 },    { 25, 9 }, { 17, 0 },
+		{ 17, 3 }, { 24, 0x80 }, { 24, 0x20 }, { 9, 2 },  { 16, 0xff },
+		{ 1, 7 },  { 1, 200 },	 { 8, 0x80 },
 	};
 	struct bplist bp;
 
@@ -263,10 +293,13 @@ CASE(offsets_and_references_of_eight_bytes_work)
 	struct bplist bp;
 
 	add_text(&b, "bplist00");
-	add_hex(&b, "a1" "0000000000000001" "102a");
+	add_hex(&b, "a1"
+		    "0000000000000001"
+		    "102a");
 	add_be(&b, 8, 8);
 	add_be(&b, 17, 8);
-	add_hex(&b, "000000000000" "0808");
+	add_hex(&b, "000000000000"
+		    "0808");
 	add_be(&b, 2, 8);
 	add_be(&b, 0, 8);
 	add_be(&b, 19, 8);
@@ -279,8 +312,13 @@ CASE(offsets_and_references_of_eight_bytes_work)
 
 CASE(a_list_that_contains_itself_fails_the_check)
 {
-	struct bytes b = LIST("a1" "00");
-	struct bytes c = LIST("a1" "01", "d1" "0200", "5161");
+	struct bytes b = LIST("a1"
+			      "00");
+	struct bytes c = LIST("a1"
+			      "01",
+			      "d1"
+			      "0200",
+			      "5161");
 	struct bplist bp;
 
 	CHECK_INT(bplist_open(&bp, view(b)), 0);
@@ -355,8 +393,10 @@ CASE(utf16_becomes_utf8)
 CASE(half_a_surrogate_pair_becomes_the_replacement_character)
 {
 	CHECK_STRING("61d83d", "\xef\xbf\xbd");
-	CHECK_STRING("62d83d0041", "\xef\xbf\xbd" "A");
-	CHECK_STRING("62dcf10041", "\xef\xbf\xbd" "A");
+	CHECK_STRING("62d83d0041", "\xef\xbf\xbd"
+				   "A");
+	CHECK_STRING("62dcf10041", "\xef\xbf\xbd"
+				   "A");
 	CHECK_STRING("63d83dd83ddcf1", "\xef\xbf\xbd\xf0\x9f\x93\xb1");
 	CHECK_STRING("620041d83d", "A\xef\xbf\xbd");
 }

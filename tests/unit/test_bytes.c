@@ -7,9 +7,9 @@
 
 CASE(numbers_are_big_endian)
 {
-	static const uint8_t data[] = { 0x01, 0x02, 0x03, 0xff, 0x04, 0x05,
-					0x06, 0x80, 0x11, 0x12, 0x13, 0x14,
-					0x15, 0x16, 0x17 };
+	static const uint8_t data[] = { 0x01, 0x02, 0x03, 0xff, 0x04,
+					0x05, 0x06, 0x80, 0x11, 0x12,
+					0x13, 0x14, 0x15, 0x16, 0x17 };
 	struct cursor c = cursor_over(view_of(data, sizeof(data)));
 	uint8_t a;
 	uint16_t b;
@@ -105,8 +105,9 @@ CASE(hex_goes_both_ways)
 
 CASE(hex_of_another_length_or_alphabet_is_refused)
 {
-	static const char *const bad[] = { "", "a", "abc", "abcde", "ab g",
-					   "0x12", "a/b:", "ab@G", "+1-2" };
+	static const char *const bad[] = { "",	    "a",    "abc",
+					   "abcde", "ab g", "0x12",
+					   "a/b:",  "ab@G", "+1-2" };
 	uint8_t out[2];
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
@@ -126,12 +127,12 @@ CASE(utf8_ends_where_it_is_no_longer_valid)
 	CHECK_INT(valid("\xc3\xbc\xe2\x82\xac\xf0\x9f\x93\xb1"), 9);
 	CHECK_INT(valid("a\xff"), 1);
 	CHECK_INT(valid("a\x80"), 1);
-	CHECK_INT(valid("a\xc0\xaf"), 1);         /* overlong "/" */
+	CHECK_INT(valid("a\xc0\xaf"), 1); /* overlong "/" */
 	CHECK_INT(valid("a\xc1\xbf"), 1);
-	CHECK_INT(valid("a\xe0\x80\xaf"), 1);     /* overlong in three */
+	CHECK_INT(valid("a\xe0\x80\xaf"), 1); /* overlong in three */
 	CHECK_INT(valid("a\xe0\x9f\xbf"), 1);
 	CHECK_INT(valid("\xe0\xa0\x80"), 3);
-	CHECK_INT(valid("a\xed\xa0\x80"), 1);     /* a surrogate */
+	CHECK_INT(valid("a\xed\xa0\x80"), 1); /* a surrogate */
 	CHECK_INT(valid("a\xed\xbf\xbf"), 1);
 	CHECK_INT(valid("\xed\x9f\xbf\xee\x80\x80"), 6);
 	CHECK_INT(valid("a\xf0\x80\x80\xaf"), 1); /* overlong in four */

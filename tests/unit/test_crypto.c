@@ -38,7 +38,7 @@ CASE(sha1_of_two_parts)
 	"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 #define RFC3394_KEY \
 	"00112233445566778899aabbccddeeff000102030405060708090a0b0c0d0e0f"
-#define RFC3394_WRAPPED                                                  \
+#define RFC3394_WRAPPED                                                    \
 	"28c9f404c4b810f4cbccb35cfb87f8263f5786e2d80ed326cbc7f0e71a99f43b" \
 	"fb988b9b7a02dd21"
 
@@ -63,13 +63,15 @@ CASE(any_flipped_bit_of_a_wrapped_key_is_noticed)
 	for (unsigned bit = 0; bit < 8 * WRAPPED_LEN; bit++) {
 		wrapped.ptr[bit / 8] ^= (uint8_t)(1 << bit % 8);
 		CHECK_AT(crypto_unwrap(out, kek.ptr, wrapped.ptr) ==
-				 -EKEYREJECTED, "bit %u", bit);
+				 -EKEYREJECTED,
+			 "bit %u", bit);
 		wrapped.ptr[bit / 8] ^= (uint8_t)(1 << bit % 8);
 	}
 	for (unsigned bit = 0; bit < 8 * KEY_LEN; bit++) {
 		kek.ptr[bit / 8] ^= (uint8_t)(1 << bit % 8);
 		CHECK_AT(crypto_unwrap(out, kek.ptr, wrapped.ptr) ==
-				 -EKEYREJECTED, "bit %u of the KEK", bit);
+				 -EKEYREJECTED,
+			 "bit %u of the KEK", bit);
 		kek.ptr[bit / 8] ^= (uint8_t)(1 << bit % 8);
 	}
 	CHECK_BYTES(out, sizeof(out), before, sizeof(before));
@@ -83,16 +85,20 @@ CASE(pbkdf2_agrees_with_rfc_6070_as_far_as_it_is_32_bytes)
 
 	/* "password", "salt", 1: 20 bytes in the RFC; 32 by hashlib */
 	CHECK_INT(crypto_pbkdf2_sha1(out, text_view("password"),
-				     text_view("salt"), 1), 0);
+				     text_view("salt"), 1),
+		  0);
 	CHECK_HEX(out, 20, "0c60c80f961f0e71f3a9b524af6012062fe037a6");
 	CHECK_INT(crypto_pbkdf2_sha1(out, text_view("password"),
-				     text_view("salt"), 4096), 0);
+				     text_view("salt"), 4096),
+		  0);
 	CHECK_HEX(out, 20, "4b007901b765489abead49d926f721d065a429c1");
 	/* RFC 7914, 11 */
 	CHECK_INT(crypto_pbkdf2_sha256(out, text_view("passwd"),
-				       text_view("salt"), 1), 0);
-	CHECK_HEX(out, 32, "55ac046e56e3089fec1691c22544b605"
-			   "f94185216dde0465e68b9d57c20dacbc");
+				       text_view("salt"), 1),
+		  0);
+	CHECK_HEX(out, 32,
+		  "55ac046e56e3089fec1691c22544b605"
+		  "f94185216dde0465e68b9d57c20dacbc");
 }
 
 struct stage {
@@ -113,13 +119,15 @@ static void check_stage(const struct stage *s)
 
 		CHECK_INT(crypto_pbkdf2_sha256(first, password,
 					       view_of(salt2.ptr, salt2.len),
-					       s->count2), 0);
+					       s->count2),
+			  0);
 		CHECK_HEX(first, KEY_LEN, s->first);
 		password = view_of(first, KEY_LEN);
 		drop(&salt2);
 	}
 	CHECK_INT(crypto_pbkdf2_sha1(last, password,
-				     view_of(salt.ptr, salt.len), s->count), 0);
+				     view_of(salt.ptr, salt.len), s->count),
+		  0);
 	CHECK_HEX(last, KEY_LEN, s->last);
 	if (s->wrapped) {
 		struct bytes wrapped = unhex(s->wrapped);
@@ -163,15 +171,23 @@ CASE(both_derivations_of_the_worked_example)
 CASE(the_empty_password_is_a_password)
 {
 	static const struct stage stage = {
-		"", NULL, SALT, 0, 1000, NULL,
+		"",
+		NULL,
+		SALT,
+		0,
+		1000,
+		NULL,
 		"4b285a1af7dc0e759e0e260cbd4a87a052b446d30927f2aa06a5ca008b871db1",
-		NULL, NULL };
+		NULL,
+		NULL
+	};
 	struct bytes salt = unhex(SALT);
 	uint8_t out[KEY_LEN];
 
 	check_stage(&stage);
 	CHECK_INT(crypto_pbkdf2_sha1(out, view_of(NULL, 0),
-				     view_of(salt.ptr, salt.len), 1000), 0);
+				     view_of(salt.ptr, salt.len), 1000),
+		  0);
 	CHECK_HEX(out, KEY_LEN, stage.last);
 	drop(&salt);
 }
@@ -191,8 +207,8 @@ CASE(public_vectors_of_password_crackers)
 		  "ca1bdd8196307fe1e2ed421321267d96e2988bf12f736035192cfed20ec823ea",
 		  "17a3b858e79bc273be43a9f113b71efe7ec8e7e401396b350180b4592ef45db67ffef7b2d64329a5",
 		  "2ed7042e87b50000fa6ba698661c000013194470a1f70000c35bd72ce0360000" },
-		{ "123456", NULL, "266343aaf99102ba7f6af64a3a2d62637793f753",
-		  0, 10000, NULL,
+		{ "123456", NULL, "266343aaf99102ba7f6af64a3a2d62637793f753", 0,
+		  10000, NULL,
 		  "e3b46feb8370ba6caedc4925ef30b7d6c93c1462cfecc71901810ef92fb14405",
 		  "bc707ac0151660426c8114d04caad9d9ee2678a7b7ab05c18ee50cafb2613c31c8978e8b1e9cad2a",
 		  "0003897185014cf89b30fb01979f5e675409edfce0cda6cba5f5467a969ebbae" },
@@ -223,12 +239,16 @@ CASE(public_vectors_of_password_crackers)
 CASE(ten_million_iterations_as_devices_use)
 {
 	static const struct stage stage = {
-		"test123", "66f159e15f3ddbbdd4057f8babef7ad4472fac10",
-		"f09cfa82cc1695657cb2c347ee127c2523795fda", 10000000, 10000,
+		"test123",
+		"66f159e15f3ddbbdd4057f8babef7ad4472fac10",
+		"f09cfa82cc1695657cb2c347ee127c2523795fda",
+		10000000,
+		10000,
 		"f4e8b819495eeeb6dfd63a8f60150561c0b0feb12d5d7424d4738d8416563eb2",
 		"14b002704b801f2f6afabd38cd5bee2b2a8151071f93375cc76cfc7e19539e69",
 		"deff6d646eb1fa2b6741efee8b70eda84341a838cef2bb10e582669759d7e33c399a0ba2a52cb9ec",
-		"c92b6a58e988a31c65fff965911147f624567facbfce602efc1a1da2374de238" };
+		"c92b6a58e988a31c65fff965911147f624567facbfce602efc1a1da2374de238"
+	};
 
 	if (getenv("LARDER_TEST_QUICK")) {
 		SKIP("LARDER_TEST_QUICK is set, and this takes seconds");
@@ -244,7 +264,8 @@ CASE(impossible_derivations_are_errors)
 	CHECK_INT(crypto_pbkdf2_sha1(out, text_view("a"), text_view("salt"), 0),
 		  -EIO);
 	CHECK_INT(crypto_pbkdf2_sha256(out, text_view("a"), text_view("salt"),
-				       UINT32_MAX), -EIO);
+				       UINT32_MAX),
+		  -EIO);
 }
 
 CASE(cbc_agrees_with_openssl_in_one_go)
@@ -313,7 +334,8 @@ static void *decrypt_much(void *arg)
 		memcpy(piece, shared.cipher.ptr + 16 * block, 16 * n);
 		bad += cbc_decrypt(shared.cbc,
 				   block ? shared.cipher.ptr +
-						   16 * (block - 1) : zero,
+						   16 * (block - 1) :
+					   zero,
 				   piece, 16 * n) != 0;
 		bad += !!memcmp(piece, shared.plain.ptr + 16 * block, 16 * n);
 	}

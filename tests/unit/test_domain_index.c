@@ -61,7 +61,8 @@ CASE(records_come_together_by_domain_and_handle_with_the_root_first)
 
 	for (size_t i = 0; i < COUNT(in); i++)
 		CHECK_INT(domain_index_add(&ix, slice(in[i].domain),
-					   in[i].handle, in[i].root), 0);
+					   in[i].handle, in[i].root),
+			  0);
 	domain_index_seal(&ix);
 	check_domains(&ix, ":-1 A:-1 AB:5 B:7 ");
 	domain_index_range(&ix, slice("B"), &first, &count);
@@ -105,8 +106,7 @@ CASE(names_may_hold_any_bytes)
 	domain_index_add(&ix, (struct mb_slice){ "A\0y", 3 }, 3, false);
 	domain_index_add(&ix, slice("\xff\xfe"), 4, false);
 	domain_index_seal(&ix);
-	domain_index_range(&ix, (struct mb_slice){ "A\0y", 3 }, &first,
-			   &count);
+	domain_index_range(&ix, (struct mb_slice){ "A\0y", 3 }, &first, &count);
 	CHECK_INT(count, 1);
 	CHECK_INT(ix.entries[first].handle, 3);
 	domain_index_range(&ix, slice("A"), &first, &count);

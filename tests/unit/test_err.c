@@ -45,10 +45,13 @@ CASE(text_beyond_ascii_is_left_alone)
 {
 	struct mb_err err;
 
-	mb_err_set(&err, -EIO, "%s", "Gr\xc3\xbc\xc3\x9f" "e \xe2\x82\xac "
+	mb_err_set(&err, -EIO, "%s",
+		   "Gr\xc3\xbc\xc3\x9f"
+		   "e \xe2\x82\xac "
 		   "\xf0\x9f\x93\xb1");
-	CHECK_TEXT(err.text, "Gr\xc3\xbc\xc3\x9f" "e \xe2\x82\xac "
-		   "\xf0\x9f\x93\xb1");
+	CHECK_TEXT(err.text, "Gr\xc3\xbc\xc3\x9f"
+			     "e \xe2\x82\xac "
+			     "\xf0\x9f\x93\xb1");
 }
 
 /* U+009B begins an escape sequence as ESC [ does */
@@ -56,7 +59,9 @@ CASE(control_characters_of_two_bytes_become_question_marks)
 {
 	struct mb_err err;
 
-	mb_err_set(&err, -EIO, "%s", "a\xc2\x9b" "31mb\xc2\x80\xc2\x9f");
+	mb_err_set(&err, -EIO, "%s",
+		   "a\xc2\x9b"
+		   "31mb\xc2\x80\xc2\x9f");
 	CHECK_TEXT(err.text, "a??31mb????");
 	mb_err_set(&err, -EIO, "%s", "\xc2\xa0\xc2");
 	CHECK_TEXT(err.text, "\xc2\xa0\xc2");

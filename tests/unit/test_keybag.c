@@ -31,7 +31,7 @@ static void add_tag(struct bytes *b, const char *tag, const char *hex)
 
 #define UUID16 "00112233445566778899aabbccddeeff"
 #define SALT20 "101112131415161718191a1b1c1d1e1f20212223"
-#define KEY40                                                      \
+#define KEY40                                                  \
 	"000102030405060708090a0b0c0d0e0f10111213141516171819" \
 	"1a1b1c1d1e1f2021222324252627"
 
@@ -45,10 +45,10 @@ static struct bytes bag_of(struct recipe r)
 {
 	struct bytes b = { 0 };
 
-#define PUT(tag, value, usual)                                             \
-	do {                                                               \
-		if (!(value) || (value)[0])                                \
-			add_tag(&b, tag, (value) ? (value) : (usual));     \
+#define PUT(tag, value, usual)                                         \
+	do {                                                           \
+		if (!(value) || (value)[0])                            \
+			add_tag(&b, tag, (value) ? (value) : (usual)); \
 	} while (0)
 	PUT("UUID", r.uuid, UUID16);
 	PUT("SALT", r.salt, SALT20);
@@ -136,8 +136,9 @@ CASE(a_bag_of_eleven_classes_as_devices_make)
 	add_tag(&b, "VERS", "00000005");
 	add_tag(&b, "TYPE", "00000001");
 	add_tag(&b, "UUID", "ee778d5dd5bf4d048091d411fd25f56d");
-	add_tag(&b, "HMCK", "00000000000000000000000000000000000000000000"
-			    "000000000000000000000000000000000000");
+	add_tag(&b, "HMCK",
+		"00000000000000000000000000000000000000000000"
+		"000000000000000000000000000000000000");
 	add_tag(&b, "WRAP", "00000000");
 	add_tag(&b, "SALT", "58e4d7b66ed846439adfe0ede08a47a9d5eead65");
 	add_tag(&b, "ITER", "00002710");
@@ -172,7 +173,8 @@ CASE(a_bag_cut_off_anywhere_is_malformed_or_lacks_classes)
 	for (size_t len = 0; len < whole.len; len++) {
 		struct bytes b = { .ptr = whole.ptr, .len = len };
 		size_t in_class = len < first_class ?
-					  1 : (len - first_class) % full_class;
+					  1 :
+					  (len - first_class) % full_class;
 		int rc = decode(&bag, &b, NULL);
 		/* between two tags a shorter bag is a bag */
 		bool between = in_class == 0 || in_class == 24 ||
@@ -329,7 +331,8 @@ CASE(a_length_past_the_end_is_told_with_its_tag)
 	add_text(&b, "SALT");
 	add_be(&b, 0xffffffff, 4);
 	CHECK_INT(decode(&bag, &b, &err), -EBADMSG);
-	CHECK_TEXT(err.text, "key bag: SALT of 4294967295 bytes runs past the end");
+	CHECK_TEXT(err.text,
+		   "key bag: SALT of 4294967295 bytes runs past the end");
 	drop(&b);
 	CHECK_INT(keybag_decode(&bag, view_of(NULL, 0), &err), -EBADMSG);
 	b = unhex("1b5b334a00000005");

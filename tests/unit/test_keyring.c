@@ -110,8 +110,7 @@ CASE(a_wrong_password_is_told_from_damage)
 	struct mb_err err;
 	struct keyring ring;
 
-	CHECK_INT(unlock(&ring, &bag, WRONG_PASSCODE_KEY, &err),
-		  -EKEYREJECTED);
+	CHECK_INT(unlock(&ring, &bag, WRONG_PASSCODE_KEY, &err), -EKEYREJECTED);
 	CHECK_TEXT(err.text, "wrong password");
 	CHECK_INT(ring.count, 0);
 	for (unsigned i = 0; i < 3; i++) {
@@ -119,7 +118,8 @@ CASE(a_wrong_password_is_told_from_damage)
 		bag.classes[i].wrapped[7] ^= 0x10;
 		CHECK_INT(unlock(&ring, &bag, PASSCODE_KEY, &err), -EBADMSG);
 		CHECK(strstr(err.text, i == 0 ? "class 1 " :
-				       i == 1 ? "class 3 " : "class 4 "));
+				       i == 1 ? "class 3 " :
+						"class 4 "));
 		CHECK_INT(ring.count, 0);
 	}
 }
@@ -259,10 +259,12 @@ CASE(a_third_partys_example)
 {
 	struct bytes pk = unhex("ec8edc160b5745ccae000bfb4787630f"
 				"322821191fba7eea38feab2c6307cd9b");
-	struct bytes wrapped = unhex("528c9c5171bf8bef1ea397cf29d2a838c90529df"
-				     "02a6ad2f823a1c6f3a5b2040e2a309c520c6a2ab");
-	struct bytes blob = unhex("0200000097317494343807e690fd1e431413963dc0e3"
-				  "deb4907fb89fa36ce65126d0ea1301381fb3a2941e2f");
+	struct bytes wrapped =
+		unhex("528c9c5171bf8bef1ea397cf29d2a838c90529df"
+		      "02a6ad2f823a1c6f3a5b2040e2a309c520c6a2ab");
+	struct bytes blob =
+		unhex("0200000097317494343807e690fd1e431413963dc0e3"
+		      "deb4907fb89fa36ce65126d0ea1301381fb3a2941e2f");
 	struct keybag bag = { .class_count = 1, .iterations = 1 };
 	uint8_t out[KEY_LEN], zero[KEY_LEN] = { 0 };
 	struct keyring ring;

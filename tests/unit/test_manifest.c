@@ -158,10 +158,15 @@ static bool slice_is(struct mb_slice s, const char *text)
 static const struct entry sample[] = {
 	{ .domain = "HomeDomain", .path = "", .mode = 040755 },
 	{ .domain = "HomeDomain", .path = "Library", .mode = 040755 },
-	{ .domain = "HomeDomain", .path = "Library/sms.db", .size = 4096,
-	  .mtime = 1700000000, .class = 3 },
+	{ .domain = "HomeDomain",
+	  .path = "Library/sms.db",
+	  .size = 4096,
+	  .mtime = 1700000000,
+	  .class = 3 },
 	{ .domain = "CameraRollDomain", .path = "Media/a.jpg", .size = 77 },
-	{ .domain = "AppDomain-x", .path = "link", .mode = 0120755,
+	{ .domain = "AppDomain-x",
+	  .path = "link",
+	  .mode = 0120755,
 	  .target = "Library/sms.db" },
 	{ .domain = "AppDomain-x", .path = "", .mode = 040700 },
 };
@@ -234,15 +239,16 @@ CASE(an_encrypted_database_with_and_without_padding)
 	struct bytes key = unhex(MANIFEST_KEY);
 
 	for (size_t i = 0; i < 4; i++) {
-		struct bytes b = manifest_db(schemas[i / 2], sample,
-					     COUNT(sample));
-		struct bytes cipher = aes_cbc(true, key.ptr, b.ptr, b.len,
-					      i % 2);
+		struct bytes b =
+			manifest_db(schemas[i / 2], sample, COUNT(sample));
+		struct bytes cipher =
+			aes_cbc(true, key.ptr, b.ptr, b.len, i % 2);
 		struct manifest *m;
 
 		CHECK_INT(cipher.len, b.len + (i % 2 ? 16 : 0));
 		if (CHECK_INT(manifest_open_db(&m, payload_of(cipher, key.ptr),
-					       NULL), 0)) {
+					       NULL),
+			      0)) {
 			check_sample(m);
 			manifest_free(m);
 		}
@@ -272,7 +278,8 @@ CASE(the_wrong_key_is_no_database)
 CASE(databases_in_utf16)
 {
 	static const char *const encodings[] = {
-		"PRAGMA encoding='UTF-16le';", "PRAGMA encoding='UTF-16be';" };
+		"PRAGMA encoding='UTF-16le';", "PRAGMA encoding='UTF-16be';"
+	};
 	static const char *const schemas[] = { schema_old, schema_new,
 					       schema_bare };
 
@@ -296,13 +303,15 @@ CASE(databases_in_utf16)
 CASE(names_beyond_ascii_in_every_encoding)
 {
 	static const struct entry odd[] = {
-		{ .domain = "\xc3\x9c" "Domain", .path = "\xf0\x9f\x93\xb1",
+		{ .domain = "\xc3\x9c"
+			    "Domain",
+		  .path = "\xf0\x9f\x93\xb1",
 		  .size = 1 },
 		{ .domain = "z", .path = "x", .size = 2 },
 	};
 	static const char *const encodings[] = {
-		"", "PRAGMA encoding='UTF-16le';",
-		"PRAGMA encoding='UTF-16be';" };
+		"", "PRAGMA encoding='UTF-16le';", "PRAGMA encoding='UTF-16be';"
+	};
 
 	for (size_t i = 0; i < COUNT(encodings); i++) {
 		char text[2000];
@@ -312,8 +321,10 @@ CASE(names_beyond_ascii_in_every_encoding)
 		snprintf(text, sizeof(text), "%s%s", encodings[i], schema_old);
 		b = manifest_db(text, odd, COUNT(odd));
 		CHECK_INT(open_db(&m, b, NULL), 0);
-		check_scan(m, "\xc3\x9c" "Domain", true,
-			   "\xf0\x9f\x93\xb1:1:1|");
+		check_scan(m,
+			   "\xc3\x9c"
+			   "Domain",
+			   true, "\xf0\x9f\x93\xb1:1:1|");
 		check_scan(m, "z", true, "x:1:2|");
 		manifest_free(m);
 		drop(&b);
@@ -338,8 +349,7 @@ CASE(a_database_left_in_wal_mode_opens)
 CASE(bytes_behind_the_last_page_do_not_matter)
 {
 	for (size_t extra = 1; extra < 4096; extra *= 3) {
-		struct bytes b = manifest_db(schema_old, sample,
-					     COUNT(sample));
+		struct bytes b = manifest_db(schema_old, sample, COUNT(sample));
 		struct manifest *m;
 
 		add_noise(&b, extra);
@@ -356,7 +366,9 @@ CASE(bytes_behind_the_last_page_do_not_matter)
 CASE(what_is_no_database_is_refused)
 {
 	static const char *const bad[] = {
-		"", "x", "SQLite format 3",
+		"",
+		"x",
+		"SQLite format 3",
 		("SQLite format 4 but otherwise as long as a header is, "
 		 "which is why this goes on and on for a hundred bytes....."),
 	};
@@ -375,8 +387,9 @@ CASE(what_is_no_database_is_refused)
 
 CASE(impossible_page_sizes_are_refused)
 {
-	static const unsigned sizes[] = { 0, 2, 256, 511, 513, 1000, 4097,
-					  65535 };
+	static const unsigned sizes[] = {
+		0, 2, 256, 511, 513, 1000, 4097, 65535
+	};
 	struct bytes b = manifest_db(schema_old, sample, COUNT(sample));
 	struct manifest *m;
 
@@ -404,8 +417,8 @@ CASE(a_database_cut_off_anywhere_is_survived)
 			continue;
 		rc = manifest_each_domain_do(m, list_domain, &domains, NULL);
 		CHECK_AT(rc == 0 || rc == -EBADMSG, "%zu: %d", len, rc);
-		rc = manifest_scan(m, slice("HomeDomain"), true, list_entry,
-				   &l, NULL);
+		rc = manifest_scan(m, slice("HomeDomain"), true, list_entry, &l,
+				   NULL);
 		CHECK_AT(rc == 0 || rc == -EBADMSG, "%zu: %d", len, rc);
 		while (l.count)
 			free(l.lines[--l.count]);
@@ -423,14 +436,18 @@ CASE(files_must_be_an_ordinary_table)
 	CHECK_TEXT(err.text, "Manifest.db: has no table Files");
 	CHECK_INT(open_sql("CREATE TABLE T (fileID, domain, relativePath, "
 			   "flags, file); CREATE VIEW Files AS SELECT * FROM "
-			   "T;", &err), -EBADMSG);
+			   "T;",
+			   &err),
+		  -EBADMSG);
 	CHECK_TEXT(err.text, "Manifest.db: Files is no ordinary table");
 	CHECK_INT(open_sql("CREATE VIRTUAL TABLE Files USING fts5(fileID, "
-			   "domain, relativePath, flags, file);", &err),
+			   "domain, relativePath, flags, file);",
+			   &err),
 		  -EBADMSG);
 	CHECK_TEXT(err.text, "Manifest.db: Files is no ordinary table");
 	CHECK_INT(open_sql("CREATE TABLE T (domain); "
-			   "CREATE INDEX Files ON T(domain);", &err),
+			   "CREATE INDEX Files ON T(domain);",
+			   &err),
 		  -EBADMSG);
 }
 
@@ -440,7 +457,9 @@ CASE(a_table_without_row_numbers_is_refused)
 
 	CHECK_INT(open_sql("CREATE TABLE Files (fileID TEXT PRIMARY KEY, "
 			   "domain TEXT, relativePath TEXT, flags INTEGER, "
-			   "file BLOB) WITHOUT ROWID;", &err), -EBADMSG);
+			   "file BLOB) WITHOUT ROWID;",
+			   &err),
+		  -EBADMSG);
 	CHECK(!strncmp(err.text, "Manifest.db: ", 13));
 }
 
@@ -471,11 +490,13 @@ CASE(computed_columns_are_refused)
 	struct mb_err err;
 
 	CHECK_INT(open_sql("CREATE TABLE Files (fileID, domain, relativePath, "
-			   "flags, file BLOB AS (zeroblob(10)));", &err),
+			   "flags, file BLOB AS (zeroblob(10)));",
+			   &err),
 		  -EBADMSG);
 	CHECK_INT(open_sql("CREATE TABLE Files (fileID, domain, relativePath, "
 			   "flags, file BLOB, x AS (zeroblob(10)) STORED);",
-			   &err), -EBADMSG);
+			   &err),
+		  -EBADMSG);
 }
 
 CASE(triggers_and_views_beside_the_table_do_nothing)
@@ -568,6 +589,9 @@ CASE(rows_of_wrong_types_are_read_as_far_as_they_can_be)
 		CHECK_INT(open_db(&m, b, NULL), 0);
 		check_scan(m, "Odd", true,
 			   "1.5:0:0|5:1:0|aa:1:0|id:0:0|text:1:0|");
+		CHECK(!notes.ptr); /* counting does not say it again */
+		check_scan(m, "Odd", false,
+			   "1.5:0:0|5:1:0|aa:1:0|id:0:0|text:1:0|");
 		add_be(&notes, 0, 1);
 		CHECK(strstr((char *)notes.ptr, "1 records of Odd left out"));
 		CHECK_INT(get(m, "Odd", "text", &rec), 0);
@@ -592,7 +616,8 @@ CASE(domains_that_are_no_text_are_left_out_and_noted)
 		"INSERT INTO Files VALUES ('c', NULL, 'x', 1, x'00');";
 	struct bytes b = db_with("CREATE TABLE Files (fileID, domain, "
 				 "relativePath, flags, file);"
-				 "CREATE INDEX i ON Files(domain);", rows);
+				 "CREATE INDEX i ON Files(domain);",
+				 rows);
 	struct manifest *m;
 
 	CHECK_INT(open_db(&m, b, NULL), 0);
@@ -619,7 +644,8 @@ CASE(file_ids_must_be_forty_digits)
 	};
 
 	for (size_t i = 0; i < COUNT(ids); i++) {
-		struct entry e = { .domain = "D", .path = "f",
+		struct entry e = { .domain = "D",
+				   .path = "f",
 				   .id = ids[i].id };
 		struct bytes b = manifest_db(schema_old, &e, 1);
 		struct mb_record rec = { 0 };
@@ -657,7 +683,8 @@ CASE(the_type_is_in_the_low_bits_of_the_flags_or_in_the_mode)
 	};
 
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct entry e = { .domain = "D", .path = "f",
+		struct entry e = { .domain = "D",
+				   .path = "f",
 				   .flags = rows[i].flags,
 				   .mode = rows[i].mode };
 		struct bytes b = manifest_db(schema_old, &e, 1);
@@ -751,7 +778,8 @@ CASE(negative_row_numbers_are_left_out_and_noted)
 
 CASE(text_with_nul_is_kept_whole)
 {
-	struct bytes b = db_with(schema_old,
+	struct bytes b = db_with(
+		schema_old,
 		"INSERT INTO Files VALUES ('a', 'Odd', "
 		"CAST(x'610062' AS TEXT), 1, x'00');"
 		"INSERT INTO Files VALUES ('b', CAST(x'4f0064' AS TEXT), "
@@ -765,12 +793,12 @@ CASE(text_with_nul_is_kept_whole)
 	CHECK_INT(manifest_each_domain_do(m, list_domain, &domains, NULL), 0);
 	CHECK(memmem(domains.ptr, domains.len, "|O\0d|", 5));
 	CHECK_INT(manifest_scan(m, (struct mb_slice){ "O\0d", 3 }, false,
-				list_entry, &l, NULL), 0);
+				list_entry, &l, NULL),
+		  0);
 	CHECK_INT(l.count, 1);
 	while (l.count)
 		free(l.lines[--l.count]);
-	CHECK_INT(manifest_scan(m, slice("O"), false, list_entry, &l, NULL),
-		  0);
+	CHECK_INT(manifest_scan(m, slice("O"), false, list_entry, &l, NULL), 0);
 	CHECK_INT(l.count, 0);
 	mb_record_release(&rec);
 	drop(&domains);
@@ -792,14 +820,16 @@ CASE(half_a_surrogate_pair_in_a_domain_is_no_endless_loop)
 		struct bytes domains = { 0 }, b;
 		struct manifest *m;
 
-		snprintf(text, sizeof(text), "PRAGMA encoding='UTF-16le'; %s"
+		snprintf(text, sizeof(text),
+			 "PRAGMA encoding='UTF-16le'; %s"
 			 "INSERT INTO Files VALUES ('a', CAST(x'ffdf' AS "
 			 "TEXT), 'x', 1, x'00');",
 			 i ? schema_bare : schema_old);
 		b = manifest_db(text, NULL, 0);
 		CHECK_INT(open_db(&m, b, NULL), 0);
-		CHECK_INT(manifest_each_domain_do(m, list_domain, &domains,
-						  NULL), i ? 0 : -EBADMSG);
+		CHECK_INT(
+			manifest_each_domain_do(m, list_domain, &domains, NULL),
+			i ? 0 : -EBADMSG);
 		CHECK(domains.len < 20);
 		drop(&domains);
 		manifest_free(m);
@@ -817,7 +847,8 @@ CASE(a_scan_ends_when_asked_to)
 
 		CHECK_INT(open_db(&m, b, NULL), 0);
 		CHECK_INT(manifest_scan(m, slice("HomeDomain"), false, stop,
-					&calls, NULL), -EINTR);
+					&calls, NULL),
+			  -EINTR);
 		CHECK_INT(calls, 2);
 		manifest_free(m);
 		drop(&b);
@@ -872,7 +903,7 @@ static void multiply_rows(struct bytes *b, unsigned page_len)
 	drop(&more);
 }
 
-#define TABLE_ALONE                                              \
+#define TABLE_ALONE                                                \
 	"PRAGMA page_size=4096; CREATE TABLE Files (fileID TEXT, " \
 	"domain TEXT, relativePath TEXT, flags INTEGER, file BLOB);"
 
@@ -962,7 +993,8 @@ CASE(an_mbdb_cut_off_anywhere_is_malformed)
 	for (size_t len = 0; len < b.len; len++) {
 		struct bytes cut = { .ptr = b.ptr, .len = len };
 		int want = len == 6 || len == 81 || len == 218 || len == 316 ?
-				   0 : -EBADMSG;
+				   0 :
+				   -EBADMSG;
 		int rc = open_mbdb(&m, cut, &err);
 
 		CHECK_AT(rc == want, "%zu bytes: %d", len, rc);
@@ -1003,8 +1035,8 @@ CASE(records_longer_than_a_window)
 	for (int i = 0; i < 2000; i++) {
 		snprintf(path, sizeof(path), "a%04d/%.*s", i, i % 30,
 			 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
-		add_mbdb(&b, &(struct entry){ .domain = "D", .path = path,
-					      .size = i });
+		add_mbdb(&b, &(struct entry){
+				     .domain = "D", .path = path, .size = i });
 		if (i % 2000 != 1000)
 			continue;
 		long_at = (int64_t)b.len;
@@ -1021,8 +1053,9 @@ CASE(records_longer_than_a_window)
 	{
 		uint64_t rows = 0;
 
-		CHECK_INT(manifest_scan(m, slice("D"), true, count, &rows,
-					NULL), 0);
+		CHECK_INT(
+			manifest_scan(m, slice("D"), true, count, &rows, NULL),
+			0);
 		CHECK_INT(rows, 2001);
 	}
 	CHECK_INT(manifest_get(m, long_at, &rec, NULL), 0);
@@ -1077,16 +1110,17 @@ static void *use_much(void *arg)
 CASE(eight_threads_use_one_manifest)
 {
 	for (int i = 0; i < 3; i++) {
-		struct bytes b = i == 2 ? mbdb(sample, COUNT(sample)) :
-					  manifest_db(i ? schema_bare :
-							  schema_old,
-						      sample, COUNT(sample));
+		struct bytes b =
+			i == 2 ? mbdb(sample, COUNT(sample)) :
+				 manifest_db(i ? schema_bare : schema_old,
+					     sample, COUNT(sample));
 		pthread_t threads[8];
 		struct manifest *m;
 		void *bad;
 
 		CHECK_INT(i == 2 ? open_mbdb(&m, b, NULL) :
-				   open_db(&m, b, NULL), 0);
+				   open_db(&m, b, NULL),
+			  0);
 		for (int t = 0; t < 8; t++)
 			pthread_create(&threads[t], NULL, use_much, m);
 		for (int t = 0; t < 8; t++) {

@@ -48,8 +48,9 @@ CASE(the_four_records_of_the_format)
 		CHECK_INT(mbdb_decode(&rec, rest), 0);
 		CHECK(slice_is(rec.path, paths[i]));
 		CHECK_INT(rec.mode, modes[i]);
-		CHECK_INT(rec.type, i == 0 ? MB_DIR : i == 2 ? MB_LINK :
-								MB_FILE);
+		CHECK_INT(rec.type, i == 0 ? MB_DIR :
+				    i == 2 ? MB_LINK :
+					     MB_FILE);
 		CHECK_INT(rec.size, head.size);
 		CHECK(rec.uid == 501 && rec.gid == 501);
 		CHECK_INT(rec.mtime.tv_sec, 1700000000);
@@ -65,8 +66,7 @@ CASE(what_only_some_records_have)
 {
 	struct bytes b = unhex(MBDB), seen = { 0 };
 	struct bytes key = unhex(WRAPPED_FILE_KEY);
-	struct bytes digest =
-		unhex("aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d");
+	struct bytes digest = unhex("aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d");
 	struct mb_record rec = { 0 };
 
 	CHECK_INT(mbdb_decode(&rec, view_of(b.ptr + 81, 137)), 0);
@@ -103,9 +103,11 @@ CASE(a_record_cut_off_anywhere_asks_for_more)
 
 			memcpy(copy, b.ptr + at[i], len);
 			CHECK_AT(mbdb_head(&head, view_of(copy, len)) ==
-					 -EAGAIN, "%zu bytes", len);
+					 -EAGAIN,
+				 "%zu bytes", len);
 			CHECK_AT(mbdb_decode(&rec, view_of(copy, len)) ==
-					 -EAGAIN, "%zu bytes", len);
+					 -EAGAIN,
+				 "%zu bytes", len);
 			free(copy);
 		}
 	drop(&b);
@@ -148,8 +150,16 @@ CASE(a_record_without_a_domain_is_malformed)
 
 CASE(absent_and_empty_strings_are_the_same)
 {
-	struct bytes b = unhex("000141" "0000" "0000" "0000" "0000");
-	struct bytes c = unhex("000141" "ffff" "ffff" "ffff" "ffff");
+	struct bytes b = unhex("000141"
+			       "0000"
+			       "0000"
+			       "0000"
+			       "0000");
+	struct bytes c = unhex("000141"
+			       "ffff"
+			       "ffff"
+			       "ffff"
+			       "ffff");
 	struct mb_record rec = { 0 };
 	struct mbdb_head head;
 
@@ -195,8 +205,8 @@ CASE(times_are_signed)
 	struct mb_record rec = { 0 };
 	struct bytes b = { 0 };
 
-	add_mbdb(&b, &(struct entry){ .domain = "D", .path = "x",
-				      .mtime = -86400 });
+	add_mbdb(&b, &(struct entry){
+			     .domain = "D", .path = "x", .mtime = -86400 });
 	CHECK_INT(mbdb_decode(&rec, view_of(b.ptr, b.len)), 0);
 	CHECK_INT(rec.mtime.tv_sec, -86400);
 	CHECK_INT(rec.birth.tv_sec, -86401);
@@ -206,7 +216,9 @@ CASE(times_are_signed)
 CASE(keys_and_digests_of_another_length)
 {
 	for (unsigned len = 0; len < 64; len++) {
-		struct bytes b = unhex("000141" "0000" "ffff");
+		struct bytes b = unhex("000141"
+				       "0000"
+				       "ffff");
 		struct mb_record rec = { 0 };
 
 		add_be(&b, len, 2); /* digest */
@@ -236,7 +248,8 @@ CASE(properties_are_walked_in_order)
 		if (i == 7)
 			add_be(&b, 0xffff, 2); /* no value */
 		else
-			add_hex(&b, "0002" "0001");
+			add_hex(&b, "0002"
+				    "0001");
 	}
 	all = view_of(b.ptr, b.len);
 	CHECK_INT(mbdb_each_xattr(all, note_xattr, &seen), 0);
@@ -262,7 +275,10 @@ CASE(the_property_count_decides_the_length)
 	plain = b.len;
 	b.ptr[plain - 1] = 2;
 	CHECK_INT(mbdb_head(&head, view_of(b.ptr, b.len)), -EAGAIN);
-	add_hex(&b, "000161" "000162" "ffff" "ffff");
+	add_hex(&b, "000161"
+		    "000162"
+		    "ffff"
+		    "ffff");
 	CHECK_INT(mbdb_head(&head, view_of(b.ptr, b.len)), 0);
 	CHECK_INT(head.len, plain + 10);
 	CHECK_INT(mbdb_head(&head, view_of(b.ptr, b.len - 1)), -EAGAIN);

@@ -95,8 +95,7 @@ CASE(the_encrypted_file_of_the_format)
 {
 	struct bytes b = unhex(MBFILE_ENCRYPTED);
 	struct bytes key = unhex(WRAPPED_FILE_KEY);
-	struct bytes digest =
-		unhex("05ee09516f8382f84113672ec80fa7c3d55d8d49");
+	struct bytes digest = unhex("05ee09516f8382f84113672ec80fa7c3d55d8d49");
 
 	CHECK_INT(decode(b), 0);
 	check_common();
@@ -297,10 +296,8 @@ CASE(times_as_integer_real_date_and_nsdate)
 	struct shape s = shape_new();
 
 	set(&s, "LastModified", plist_new_real(1700000000.25));
-	set(&s, "LastStatusChange",
-	    plist_new_date(1700000000 - 978307200, 0));
-	set(&s, "Birth", refer(&s, dict_with("NS.time",
-					     plist_new_real(-0.5))));
+	set(&s, "LastStatusChange", plist_new_date(1700000000 - 978307200, 0));
+	set(&s, "Birth", refer(&s, dict_with("NS.time", plist_new_real(-0.5))));
 	CHECK_INT(decode_shape(&s), 0);
 	CHECK_INT(rec.mtime.tv_sec, 1700000000);
 	CHECK_INT(rec.mtime.tv_nsec, 250000000);
@@ -349,10 +346,13 @@ CASE(times_just_before_a_whole_second_stay_below_it)
 CASE(values_of_another_type_count_as_zero)
 {
 	static const char *const keys[] = {
-		"Mode", "Size", "LastModified", "LastStatusChange", "Birth",
-		"UserID", "GroupID", "InodeNumber", "Flags",
-		"ProtectionClass", "Target", "EncryptionKey", "Digest",
-		"ExtendedAttributes",
+		"Mode",		"Size",
+		"LastModified", "LastStatusChange",
+		"Birth",	"UserID",
+		"GroupID",	"InodeNumber",
+		"Flags",	"ProtectionClass",
+		"Target",	"EncryptionKey",
+		"Digest",	"ExtendedAttributes",
 	};
 
 	for (int form = 0; form < 5; form++) {
@@ -400,10 +400,12 @@ CASE(a_target_beyond_ascii_becomes_utf8)
 {
 	struct shape s = shape_new();
 
-	set(&s, "Target", refer(&s, plist_new_string("../\xc3\x9c"
-						     "bung \xf0\x9f\x93\xb1")));
+	set(&s, "Target",
+	    refer(&s, plist_new_string("../\xc3\x9c"
+				       "bung \xf0\x9f\x93\xb1")));
 	CHECK_INT(decode_shape(&s), 0);
-	CHECK(slice_is(rec.target, "../\xc3\x9c" "bung \xf0\x9f\x93\xb1"));
+	CHECK(slice_is(rec.target, "../\xc3\x9c"
+				   "bung \xf0\x9f\x93\xb1"));
 }
 
 /* all the blob is UTF-16 text of which each unit becomes three bytes */
@@ -471,7 +473,10 @@ CASE(keys_that_are_not_known_are_passed_over)
 	set(&s, "Size", plist_new_uint(3));
 	set(&s, "Tomorrow", plist_new_dict());
 	set(&s, "mode", plist_new_uint(1));
-	set(&s, "\xc3\x9c" "bung", plist_new_uint(1)); /* a UTF-16 key */
+	set(&s,
+	    "\xc3\x9c"
+	    "bung",
+	    plist_new_uint(1)); /* a UTF-16 key */
 	CHECK_INT(decode_shape(&s), 0);
 	CHECK_INT(rec.size, 3);
 	CHECK_INT(rec.mode, 33188);
@@ -537,8 +542,8 @@ CASE(an_archive_cut_off_anywhere_is_malformed)
 
 CASE(any_changed_byte_is_survived)
 {
-	static const uint8_t changes[] = { 0x01, 0x02, 0x04, 0x08, 0x10, 0x20,
-					   0x40, 0x80, 0xff };
+	static const uint8_t changes[] = { 0x01, 0x02, 0x04, 0x08, 0x10,
+					   0x20, 0x40, 0x80, 0xff };
 
 	for (size_t i = 0; i < COUNT(blobs); i++) {
 		struct bytes b = unhex(blobs[i]);

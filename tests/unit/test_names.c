@@ -91,7 +91,10 @@ CASE(ordinary_names_are_shown_as_they_are)
 	check_show(slice("a b\tc\nd"), "a b\tc\nd");
 	check_show(slice("100%"), "100%");
 	check_show(slice("%2F"), "%2F");
-	check_show(slice("\xc3\x9c" "bung"), "\xc3\x9c" "bung");
+	check_show(slice("\xc3\x9c"
+			 "bung"),
+		   "\xc3\x9c"
+		   "bung");
 	check_show(slice("\xff\xfe"), "\xff\xfe");
 }
 
@@ -184,7 +187,7 @@ CASE(any_bytes_at_all_make_a_name)
 		add_noise(&b, dice() % 400);
 		for (size_t at = 0; at < b.len; at++)
 			if (b.ptr[at] % 3 == 0)
-				b.ptr[at] = (uint8_t)"./\0%"[b.ptr[at] & 3];
+				b.ptr[at] = (uint8_t) "./\0%"[b.ptr[at] & 3];
 		memset(out, 1, sizeof(out));
 		names_show(out, (struct mb_slice){ (char *)b.ptr, b.len });
 		CHECK(memchr(out, 0, sizeof(out)));

@@ -42,12 +42,10 @@ CASE(the_files_of_the_worked_example)
 	} files[] = {
 		{ "", "22f47d8f5d6d8e22957add4fe5f4c095" },
 		{ "hello", "d97cbabb6ca49db8e469ed22fec5137c" },
-		{ "0123456789abcdef",
-		  "170029f7cf656de0fd95e7046d31eb91"
-		  "a9bb42594006951df0c82e68d5d6cb60" },
-		{ "0123456789abcdefghijk",
-		  "170029f7cf656de0fd95e7046d31eb91"
-		  "540c7448c682fe9287eab21f22c73aee" },
+		{ "0123456789abcdef", "170029f7cf656de0fd95e7046d31eb91"
+				      "a9bb42594006951df0c82e68d5d6cb60" },
+		{ "0123456789abcdefghijk", "170029f7cf656de0fd95e7046d31eb91"
+					   "540c7448c682fe9287eab21f22c73aee" },
 	};
 
 	for (size_t i = 0; i < COUNT(files); i++) {
@@ -90,8 +88,9 @@ CASE(every_offset_and_length_of_a_hundred_byte_file)
 		CHECK_INT(plain.ptr[i], i);
 	for (size_t off = 0; off <= 130; off++)
 		for (size_t len = 0; len <= 130; len++) {
-			size_t want = off >= 112 ? 0 :
-				      len > 112 - off ? 112 - off : len;
+			size_t want = off >= 112      ? 0 :
+				      len > 112 - off ? 112 - off :
+							len;
 			uint8_t *out = malloc(len ? len : 1);
 			ssize_t n = payload_pread(p, out, len, (int64_t)off);
 
@@ -117,13 +116,13 @@ CASE(a_plain_file_at_every_offset_and_length)
 	p = open_bytes(plain.ptr, plain.len, true);
 	for (size_t off = 0; off <= 40; off++)
 		for (size_t len = 0; len <= 40; len++) {
-			size_t want = off >= 37 ? 0 :
-				      len > 37 - off ? 37 - off : len;
+			size_t want = off >= 37	     ? 0 :
+				      len > 37 - off ? 37 - off :
+						       len;
 
 			CHECK(payload_pread(p, out, len, (int64_t)off) ==
 			      (ssize_t)want);
-			CHECK(off >= 37 ||
-			      !memcmp(out, plain.ptr + off, want));
+			CHECK(off >= 37 || !memcmp(out, plain.ptr + off, want));
 		}
 	payload_free(p);
 	drop(&plain);
@@ -268,8 +267,7 @@ static struct payload_extent measure(const char *tail_hex, size_t blocks,
 static void check_extent(struct payload_extent e, int64_t size,
 			 int64_t readable, const char *damage, int line)
 {
-	CHECK_AT(e.size == size, "line %d: size %lld", line,
-		 (long long)e.size);
+	CHECK_AT(e.size == size, "line %d: size %lld", line, (long long)e.size);
 	CHECK_AT(e.readable == readable, "line %d: readable %lld", line,
 		 (long long)e.readable);
 	CHECK_AT(damage ? !!strstr(e.damage, damage) : !e.damage[0],
@@ -278,7 +276,9 @@ static void check_extent(struct payload_extent e, int64_t size,
 #define CHECK_EXTENT(e, size, readable, damage) \
 	check_extent(e, size, readable, damage, __LINE__)
 
-#define TEXT12 "414243444546474849" "4a4b4c" /* 12 bytes of content */
+#define TEXT12               \
+	"414243444546474849" \
+	"4a4b4c" /* 12 bytes of content */
 #define NOPAD "41424344454647484950515253545562"
 
 CASE(an_empty_payload_is_an_empty_file)
@@ -340,8 +340,7 @@ CASE(bad_padding_and_a_size_within_the_last_block_damages_it)
 CASE(bad_padding_and_a_size_beyond_the_payload_is_damage)
 {
 	CHECK_EXTENT(measure(NOPAD, 3, 0, 49), 49, 48, "cut off");
-	CHECK_EXTENT(measure(NOPAD, 3, 0, INT64_MAX), INT64_MAX, 48,
-		     "cut off");
+	CHECK_EXTENT(measure(NOPAD, 3, 0, INT64_MAX), INT64_MAX, 48, "cut off");
 }
 
 CASE(bad_padding_and_no_usable_size)
@@ -397,7 +396,8 @@ CASE(hashed_or_flat_comes_first_as_asked_for_and_both_are_tried)
 {
 	const char *a = temp_dir(), *b = temp_dir();
 	struct payload_places places = {
-		.dir_fds = { open_dir(a), open_dir(b) }, .count = 2,
+		.dir_fds = { open_dir(a), open_dir(b) },
+		.count = 2,
 	};
 	int rc;
 

@@ -6,10 +6,10 @@
 #include "fixture.h"
 #include "tap.h"
 
-#define XML_HEAD                                                              \
-	"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"                        \
-	"<!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" "             \
-	"\"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">\n"               \
+#define XML_HEAD                                                  \
+	"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"            \
+	"<!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" " \
+	"\"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">\n"   \
 	"<plist version=\"1.0\">"
 
 static int parse(struct bytes b)
@@ -63,7 +63,8 @@ CASE(xml_and_binary_lists_are_read)
 	CHECK_INT(parse(b), 0);
 	drop(&b);
 	CHECK_INT(parse_text(XML_HEAD "<dict><key>a</key><array><integer>1"
-				      "</integer></array></dict></plist>"), 0);
+				      "</integer></array></dict></plist>"),
+		  0);
 	CHECK_INT(parse_text("\xef\xbb\xbf" XML_HEAD "<dict/></plist>"), 0);
 	CHECK_INT(parse_text("\n\t " XML_HEAD "<true/></plist>"), 0);
 }
@@ -86,8 +87,8 @@ CASE(what_is_no_list_is_refused)
 
 CASE(nesting_to_64_is_read_and_no_deeper)
 {
-	struct bytes b = repeated(XML_HEAD, "<array>", 64, "</array>",
-				  "</plist>");
+	struct bytes b =
+		repeated(XML_HEAD, "<array>", 64, "</array>", "</plist>");
 
 	CHECK_INT(parse(b), 0);
 	drop(&b);
@@ -140,8 +141,8 @@ CASE(ends_that_are_no_tags_do_not_hide_nesting)
 	};
 
 	for (size_t i = 0; i < COUNT(pieces); i++) {
-		struct bytes b = repeated(XML_HEAD, pieces[i], 200000, "",
-					  "</plist>");
+		struct bytes b =
+			repeated(XML_HEAD, pieces[i], 200000, "", "</plist>");
 
 		CHECK_AT(parse(b) == -EBADMSG, "%s", pieces[i]);
 		drop(&b);
@@ -156,7 +157,8 @@ CASE(comments_and_cdata_in_a_sound_list_are_fine)
 {
 	CHECK_INT(parse_text(XML_HEAD "<!-- <array> > - -- --><dict><key>a"
 				      "</key><string><![CDATA[<array>]]>"
-				      "</string></dict></plist>"), 0);
+				      "</string></dict></plist>"),
+		  0);
 }
 
 CASE(references_that_multiply_are_refused)
@@ -172,7 +174,8 @@ CASE(references_that_multiply_are_refused)
 	add_hex(&b, "1001");
 	for (int i = 0; i <= 40; i++)
 		add_be(&b, 8 + 3 * (uint64_t)i, 1);
-	add_hex(&b, "000000000000" "0101");
+	add_hex(&b, "000000000000"
+		    "0101");
 	add_be(&b, 41, 8);
 	add_be(&b, 0, 8);
 	add_be(&b, 8 + 3 * 40 + 2, 8);
@@ -214,8 +217,8 @@ CASE(getters_hand_out_what_is_there)
 
 CASE(values_of_another_type_count_as_absent)
 {
-	static const char *const keys[] = { "int", "real", "array", "dict",
-					    "uid", "absent" };
+	static const char *const keys[] = { "int",  "real", "array",
+					    "dict", "uid",  "absent" };
 	plist_t dict = plist_new_dict(), list = plist_new_array();
 	struct view data;
 	int64_t date = 5;

@@ -57,11 +57,11 @@ static const char *put_entries(const struct entry *entries, size_t count,
 	return dir;
 }
 
-static bool scene_of(struct scene *s, const struct entry *entries,
-		     size_t count, enum mb_view view)
+static bool scene_of(struct scene *s, const struct entry *entries, size_t count,
+		     enum mb_view view)
 {
-	return CHECK_INT(scene_open(s, put_entries(entries, count, false),
-				    view), 0);
+	return CHECK_INT(
+		scene_open(s, put_entries(entries, count, false), view), 0);
 }
 #define SCENE(s, entries, view) scene_of(s, entries, COUNT(entries), view)
 
@@ -71,11 +71,10 @@ static void check_list(struct scene *s, const char *path, const char *want)
 	struct bytes b = { 0 };
 	uint32_t dir, first, count;
 
-	if (!CHECK_AT(mb_tree_walk(s->tree, path, &dir, NULL) == 0, "%s",
-		      path))
+	if (!CHECK_AT(mb_tree_walk(s->tree, path, &dir, NULL) == 0, "%s", path))
 		return;
-	if (!CHECK_AT(mb_tree_children(s->tree, dir, &first, &count, NULL) ==
-			      0, "%s", path))
+	if (!CHECK_AT(mb_tree_children(s->tree, dir, &first, &count, NULL) == 0,
+		      "%s", path))
 		return;
 	for (uint32_t i = first; i < first + count; i++) {
 		const char *name = mb_tree_get_name(s->tree, i);
@@ -83,11 +82,13 @@ static void check_list(struct scene *s, const char *path, const char *want)
 		uint32_t found = 0;
 
 		add_text(&b, name);
-		add_text(&b, type == MB_DIR ? "/|" :
-			     type == MB_LINK ? "@|" : "|");
+		add_text(&b, type == MB_DIR  ? "/|" :
+			     type == MB_LINK ? "@|" :
+					       "|");
 		CHECK_INT(mb_tree_get_parent(s->tree, i), dir);
 		CHECK_INT(mb_tree_lookup(s->tree, dir, name, strlen(name),
-					 &found, NULL), 0);
+					 &found, NULL),
+			  0);
 		CHECK_INT(found, i);
 	}
 	add_be(&b, 0, 1);
@@ -130,23 +131,29 @@ static struct mb_stat stat_of(struct scene *s, const char *path)
 
 static bool noted(struct scene *s, const char *text)
 {
-	return s->notes.ptr && memmem(s->notes.ptr, s->notes.len, text,
-				      strlen(text));
+	return s->notes.ptr &&
+	       memmem(s->notes.ptr, s->notes.len, text, strlen(text));
 }
 
-#define FILE_AT(d, p) { .domain = d, .path = p }
-#define DIR_AT(d, p) { .domain = d, .path = p, .mode = 040755 }
+#define FILE_AT(d, p)                  \
+	{                              \
+		.domain = d, .path = p \
+	}
+#define DIR_AT(d, p)                                   \
+	{                                              \
+		.domain = d, .path = p, .mode = 040755 \
+	}
 
 CASE(an_empty_backup_has_an_empty_root)
 {
-	static const enum mb_view views[] = { MB_VIEW_DOMAINS,
-					      MB_VIEW_DEVICE };
+	static const enum mb_view views[] = { MB_VIEW_DOMAINS, MB_VIEW_DEVICE };
 
 	for (int i = 0; i < 4; i++) {
 		struct scene s;
 
 		CHECK_INT(scene_open(&s, put_entries(NULL, 0, i % 2),
-				     views[i / 2]), 0);
+				     views[i / 2]),
+			  0);
 		check_list(&s, "", "");
 		CHECK_INT(mb_tree_get_type(s.tree, MB_ROOT), MB_DIR);
 		CHECK_TEXT(mb_tree_get_name(s.tree, MB_ROOT), "");
@@ -162,9 +169,14 @@ static const struct entry usual[] = {
 	DIR_AT("HomeDomain", ""),
 	DIR_AT("HomeDomain", "Library"),
 	DIR_AT("HomeDomain", "Library/SMS"),
-	{ .domain = "HomeDomain", .path = "Library/SMS/sms.db", .size = 6,
-	  .mode = 0100600, .mtime = 1700000000 },
-	{ .domain = "HomeDomain", .path = "Library/link", .mode = 0120755,
+	{ .domain = "HomeDomain",
+	  .path = "Library/SMS/sms.db",
+	  .size = 6,
+	  .mode = 0100600,
+	  .mtime = 1700000000 },
+	{ .domain = "HomeDomain",
+	  .path = "Library/link",
+	  .mode = 0120755,
 	  .target = "SMS/sms.db" },
 	{ .domain = "AppDomain-x", .path = "Documents/a", .size = 3 },
 	FILE_AT("HomeDomain", "Library/SMS/b"),
@@ -177,11 +189,11 @@ CASE(domains_hold_folders_files_and_links)
 		struct scene s;
 
 		CHECK_INT(scene_open(&s, put_entries(usual, COUNT(usual), i),
-				     MB_VIEW_DOMAINS), 0);
+				     MB_VIEW_DOMAINS),
+			  0);
 		check_list(&s, "", "AppDomain-x/|HomeDomain/|");
 		check_list(&s, "HomeDomain", "Library/|");
-		check_list(&s, "HomeDomain/Library",
-			   "SMS/|SMS.txt|link@|");
+		check_list(&s, "HomeDomain/Library", "SMS/|SMS.txt|link@|");
 		check_list(&s, "HomeDomain/Library/SMS", "b|sms.db|");
 		check_list(&s, "AppDomain-x", "Documents/|");
 		check_list(&s, "AppDomain-x/Documents", "a|");
@@ -232,19 +244,21 @@ CASE(lookups_that_find_nothing)
 		return;
 	CHECK_INT(mb_tree_lookup(s.tree, MB_ROOT, "HomeDomai", 9, &node, NULL),
 		  -ENOENT);
-	CHECK_INT(mb_tree_lookup(s.tree, MB_ROOT, "HomeDomainX", 11, &node,
-				 NULL), -ENOENT);
-	CHECK_INT(mb_tree_lookup(s.tree, MB_ROOT, "HomeDomainX", 10, &node,
-				 NULL), 0);
-	CHECK_INT(mb_tree_lookup(s.tree, MB_ROOT, "", 0, &node, NULL),
-		  -ENOENT);
+	CHECK_INT(
+		mb_tree_lookup(s.tree, MB_ROOT, "HomeDomainX", 11, &node, NULL),
+		-ENOENT);
+	CHECK_INT(
+		mb_tree_lookup(s.tree, MB_ROOT, "HomeDomainX", 10, &node, NULL),
+		0);
+	CHECK_INT(mb_tree_lookup(s.tree, MB_ROOT, "", 0, &node, NULL), -ENOENT);
 	CHECK_INT(mb_tree_lookup(s.tree, MB_ROOT, "..", 2, &node, NULL),
 		  -ENOENT);
 	CHECK_INT(mb_tree_walk(s.tree, "HomeDomain/Library/none", &node, &err),
 		  -ENOENT);
 	CHECK_TEXT(err.text, "none: no such entry");
 	CHECK_INT(mb_tree_walk(s.tree, "HomeDomain/Library/SMS.txt/x", &node,
-			       NULL), -ENOTDIR);
+			       NULL),
+		  -ENOTDIR);
 	CHECK_INT(mb_tree_walk(s.tree, "//HomeDomain///Library/", &dir, NULL),
 		  0);
 	CHECK_INT(mb_tree_lookup(s.tree, dir, "SMS", 3, &node, NULL), 0);
@@ -365,10 +379,14 @@ static char good_id[41];
 CASE(of_duplicates_the_one_with_the_right_file_id_is_shown)
 {
 	struct entry entries[] = {
-		{ .domain = "D", .path = "f", .size = 1,
+		{ .domain = "D",
+		  .path = "f",
+		  .size = 1,
 		  .id = "0000000000000000000000000000000000000001" },
 		{ .domain = "D", .path = "f", .size = 2, .id = good_id },
-		{ .domain = "D", .path = "f", .size = 3,
+		{ .domain = "D",
+		  .path = "f",
+		  .size = 3,
 		  .id = "0000000000000000000000000000000000000003" },
 		FILE_AT("D", "g"),
 	};
@@ -386,11 +404,17 @@ CASE(of_duplicates_the_one_with_the_right_file_id_is_shown)
 CASE(of_duplicates_that_are_all_wrong_the_last_is_shown)
 {
 	static const struct entry entries[] = {
-		{ .domain = "D", .path = "f", .size = 1,
+		{ .domain = "D",
+		  .path = "f",
+		  .size = 1,
 		  .id = "0000000000000000000000000000000000000001" },
-		{ .domain = "D", .path = "f", .size = 2,
+		{ .domain = "D",
+		  .path = "f",
+		  .size = 2,
 		  .id = "0000000000000000000000000000000000000002" },
-		{ .domain = "D", .path = "f", .size = 3,
+		{ .domain = "D",
+		  .path = "f",
+		  .size = 3,
 		  .id = "0000000000000000000000000000000000000003" },
 	};
 	struct scene s;
@@ -413,7 +437,8 @@ CASE(of_duplicates_in_an_mbdb_the_last_is_shown)
 	struct scene s;
 
 	CHECK_INT(scene_open(&s, put_entries(entries, COUNT(entries), true),
-			     MB_VIEW_DOMAINS), 0);
+			     MB_VIEW_DOMAINS),
+		  0);
 	check_list(&s, "D", "d/|f|");
 	CHECK_INT(stat_of(&s, "D/f").size, 2);
 	CHECK_INT(stat_of(&s, "D/d").permissions, 0711);
@@ -432,8 +457,10 @@ CASE(of_several_records_of_a_domains_root_the_last_counts)
 	for (int i = 0; i < 2; i++) {
 		struct scene s;
 
-		CHECK_INT(scene_open(&s, put_entries(entries, COUNT(entries),
-						     i), MB_VIEW_DOMAINS), 0);
+		CHECK_INT(scene_open(&s,
+				     put_entries(entries, COUNT(entries), i),
+				     MB_VIEW_DOMAINS),
+			  0);
 		check_list(&s, "D", "f|");
 		CHECK_INT(stat_of(&s, "D").permissions, 0702);
 		scene_close(&s);
@@ -474,11 +501,8 @@ CASE(a_file_that_is_also_a_folder_stands_beside_it)
 CASE(names_that_come_out_equal_get_a_number)
 {
 	static const struct entry entries[] = {
-		FILE_AT("D", "%2F"), FILE_AT("D", "/"),
-		FILE_AT("D", "%2F%2"),
-		FILE_AT("D", "x/%"),
-		DIR_AT("E", "."),
-		FILE_AT("E", "%2E"),
+		FILE_AT("D", "%2F"), FILE_AT("D", "/"), FILE_AT("D", "%2F%2"),
+		FILE_AT("D", "x/%"), DIR_AT("E", "."),	FILE_AT("E", "%2E"),
 	};
 	struct scene s;
 
@@ -555,8 +579,7 @@ static void plan_names(char names[][256], unsigned count)
 		size_t len = strlen(names[i - 1]);
 		char number[32];
 
-		snprintf(number, sizeof(number), "%%%u",
-			 2 + (i - 2) * count);
+		snprintf(number, sizeof(number), "%%%u", 2 + (i - 2) * count);
 		if (len + strlen(number) > 255)
 			len = 255 - strlen(number);
 		snprintf(names[i], 256, "%.*s%s", (int)len, names[i - 1],
@@ -580,7 +603,8 @@ CASE(a_chain_of_taken_names_is_followed_or_refused_soon)
 			entries[e] = (struct entry){ .domain = "D",
 						     .path = names[e] };
 		CHECK_INT(scene_open(&s, put_entries(entries, counts[i], true),
-				     MB_VIEW_DOMAINS), 0);
+				     MB_VIEW_DOMAINS),
+			  0);
 		mb_tree_walk(s.tree, "D", &dir, NULL);
 		rc = mb_tree_children(s.tree, dir, &first, &count, NULL);
 		CHECK_INT(rc, i ? -EBADMSG : 0);
@@ -603,12 +627,12 @@ CASE(a_path_of_ten_thousand_folders)
 	for (int i = 0; i < 10000; i++)
 		memcpy(path + 2 * i, "d/", 2);
 	strcpy(path + 20000, "f");
-	CHECK_INT(scene_open(&s, put_entries(&e, 1, true), MB_VIEW_DOMAINS),
-		  0);
+	CHECK_INT(scene_open(&s, put_entries(&e, 1, true), MB_VIEW_DOMAINS), 0);
 	CHECK_INT(mb_tree_walk(s.tree, "D", &node, NULL), 0);
 	for (depth = 0; mb_tree_get_type(s.tree, node) == MB_DIR; depth++) {
 		if (!CHECK_INT(mb_tree_children(s.tree, node, &first, &count,
-						NULL), 0) ||
+						NULL),
+			       0) ||
 		    !CHECK_INT(count, 1))
 			break;
 		if (depth == 5000) {
@@ -637,7 +661,8 @@ CASE(a_folder_of_a_hundred_thousand_files)
 	for (unsigned i = 0; i < N; i++) {
 		snprintf(name, sizeof(name), "a fairly long name %06u",
 			 (i * 7919u) % N);
-		add_mbdb(&b, &(struct entry){ .domain = "D", .path = name,
+		add_mbdb(&b, &(struct entry){ .domain = "D",
+					      .path = name,
 					      .size = (i * 7919u) % N });
 	}
 	put_file(dir, "Manifest.mbdb", b.ptr, b.len);
@@ -650,8 +675,9 @@ CASE(a_folder_of_a_hundred_thousand_files)
 		if (!CHECK_TEXT(mb_tree_get_name(s.tree, first + i), name))
 			break;
 	}
-	CHECK_INT(mb_tree_lookup(s.tree, node, name, strlen(name), &count,
-				 NULL), 0);
+	CHECK_INT(
+		mb_tree_lookup(s.tree, node, name, strlen(name), &count, NULL),
+		0);
 	CHECK_INT(count, first + N - 1);
 	CHECK_INT(stat_of(&s, "D/a fairly long name 077777").size, 77777);
 	scene_close(&s);
@@ -689,7 +715,8 @@ CASE(domains_beyond_the_longest_are_left_out_and_noted)
 {
 	static char long_one[2][70001];
 	struct entry entries[] = {
-		FILE_AT(long_one[0], "a"), FILE_AT(long_one[1], "b"),
+		FILE_AT(long_one[0], "a"),
+		FILE_AT(long_one[1], "b"),
 		FILE_AT("D", "f"),
 	};
 	struct scene s;
@@ -718,7 +745,8 @@ CASE(domains_of_one_folder_on_the_device_merge)
 		DIR_AT("HomeDomain", ""),
 		DIR_AT("HomeDomain", "Media"),
 		{ .domain = "HomeDomain", .path = "Media/note", .size = 1 },
-		{ .domain = "CameraRollDomain", .path = "Media",
+		{ .domain = "CameraRollDomain",
+		  .path = "Media",
 		  .mode = 040700 },
 		FILE_AT("CameraRollDomain", "Media/DCIM/a.jpg"),
 		FILE_AT("BooksDomain", "book"),
@@ -756,7 +784,8 @@ CASE(one_path_from_two_domains_is_shown_twice)
 		return;
 	check_list(&s, "private/var/mobile", "f|f%2|");
 	CHECK_INT(stat_of(&s, "private/var/mobile/f").size +
-		  stat_of(&s, "private/var/mobile/f%2").size, 3);
+			  stat_of(&s, "private/var/mobile/f%2").size,
+		  3);
 	scene_close(&s);
 }
 
@@ -766,9 +795,13 @@ CASE(duplicates_are_duplicates_within_their_domain_alone)
 		{ .domain = "HomeDomain", .path = "f", .size = 1, .id = "a" },
 		{ .domain = "MediaDomain", .path = "f", .size = 2, .id = "b" },
 		{ .domain = "HomeDomain", .path = "f", .size = 4, .id = "c" },
-		{ .domain = "MediaDomain", .path = "f", .mode = 040755,
+		{ .domain = "MediaDomain",
+		  .path = "f",
+		  .mode = 040755,
 		  .id = "d" },
-		{ .domain = "HomeDomain", .path = "f", .mode = 040755,
+		{ .domain = "HomeDomain",
+		  .path = "f",
+		  .mode = 040755,
 		  .id = "e" },
 	};
 	struct scene s;
@@ -795,8 +828,7 @@ CASE(larder_stays_free_in_the_devices_view_too)
 
 CASE(a_record_without_a_readable_blob_is_shown)
 {
-	static const struct bytes junk = { .ptr = (uint8_t *)"junk",
-					   .len = 4 };
+	static const struct bytes junk = { .ptr = (uint8_t *)"junk", .len = 4 };
 	static const struct entry entries[] = {
 		{ .domain = "D", .path = "f", .blob = &junk },
 		{ .domain = "D", .path = "d", .mode = 040755, .blob = &junk },
@@ -846,7 +878,8 @@ CASE(a_node_tells_its_path_and_cuts_a_long_ones_front)
 		if (!CHECK(memchr(out, 0, size)))
 			continue;
 		CHECK_AT(!strcmp(out, "HomeDomain/Library/SMS/sms.db") ||
-				 !strncmp(out, "...", 3), "%zu: %s", size, out);
+				 !strncmp(out, "...", 3),
+			 "%zu: %s", size, out);
 	}
 	scene_close(&s);
 }
@@ -888,8 +921,7 @@ static void *walk_domains(void *arg)
 		uint32_t at = (w->from + i) % w->domains;
 		uint32_t first, count;
 
-		mb_tree_children(w->tree, w->domain + at, &first, &count,
-				 NULL);
+		mb_tree_children(w->tree, w->domain + at, &first, &count, NULL);
 		w->sum += count * (at + 1);
 	}
 	walk(w->tree, MB_ROOT);
@@ -906,7 +938,8 @@ CASE(eight_threads_list_everything_at_once)
 		snprintf(domains[i % DOMAINS], 20, "D%d", i % DOMAINS);
 		snprintf(paths[i], 30, "a%d/b%d/f%d", i / 24 % 3, i % 5, i);
 		entries[i] = (struct entry){ .domain = domains[i % DOMAINS],
-					     .path = paths[i], .size = i };
+					     .path = paths[i],
+					     .size = i };
 	}
 	for (int form = 0; form < 3; form++) {
 		struct walker walkers[8];
@@ -914,10 +947,12 @@ CASE(eight_threads_list_everything_at_once)
 		struct scene s;
 		uint32_t first, count;
 
-		CHECK_INT(scene_open(&s, put_entries(entries, COUNT(entries),
-						     form == 1),
-				     form == 2 ? MB_VIEW_DEVICE :
-						 MB_VIEW_DOMAINS), 0);
+		CHECK_INT(
+			scene_open(
+				&s,
+				put_entries(entries, COUNT(entries), form == 1),
+				form == 2 ? MB_VIEW_DEVICE : MB_VIEW_DOMAINS),
+			0);
 		mb_tree_children(s.tree, MB_ROOT, &first, &count, NULL);
 		CHECK_INT(count, DOMAINS);
 		for (uint32_t t = 0; t < 8; t++) {
@@ -929,8 +964,8 @@ CASE(eight_threads_list_everything_at_once)
 		for (int t = 0; t < 8; t++)
 			pthread_join(threads[t], NULL);
 		for (int t = 0; t < 8; t++)
-			CHECK_INT(walkers[t].sum, 3 * DOMAINS * (DOMAINS + 1) /
-							  2);
+			CHECK_INT(walkers[t].sum,
+				  3 * DOMAINS * (DOMAINS + 1) / 2);
 		CHECK(walk(s.tree, MB_ROOT) == walk(s.tree, MB_ROOT));
 		scene_close(&s);
 	}

@@ -113,13 +113,15 @@ int key_file_write(const char *path, const struct mb_backup *backup,
 	if (snprintf(aside, sizeof(aside), "%s.XXXXXX", path) >=
 	    (int)sizeof(aside))
 		return mb_err_set(err, -EIO, "%s: name too long", path);
-	fd = mkostemp(aside, O_CLOEXEC); /* mode 0600 */
+	fd = mkostemp(aside, O_CLOEXEC);
 	if (fd < 0)
 		return mb_err_set(err, -EIO, "%s: %s", path, strerror(errno));
 	hex_encode(id_hex, mb_backup_get_keybag_id(backup), KEYBAG_ID_LEN);
 	hex_encode(key_hex, key, MB_DERIVED_KEY_LEN);
 	snprintf(text, sizeof(text), FORMAT, id_hex, key_hex);
-	rc = write_all(fd, text, strlen(text));
+	rc = fchmod(fd, 0600) < 0 ? -errno : 0; /* whatever the umask is */
+	if (rc == 0)
+		rc = write_all(fd, text, strlen(text));
 	explicit_bzero(text, sizeof(text));
 	explicit_bzero(key_hex, sizeof(key_hex));
 	if (close(fd) < 0 && rc == 0)
