@@ -8,7 +8,16 @@ is; "time" and "size" are how many times as much it takes. Absolute figures
 stand beside them for orientation and are worth only what the machine is idle.
 
 What is behind a mount is read into the page cache before each run; each mount
-is a fresh one. The peers are Debian's bindfs and gocryptfs (`./dev deps`).
+is a fresh one.
+
+Before each round the machine's other work is measured and an idle machine
+waited for, for some seconds. It matters on both sides and not alike: with a
+second core that idles, a request wakes it, which costs several times what it
+costs to hand over on a busy machine's one free core. What asks often (bindfs:
+each entry) is then up to four times as slow. So rows that were measured beside
+other work say so, and are not to be compared with those of an idle machine.
+
+The peers are Debian's bindfs and gocryptfs (`./dev deps`).
 """
 
 import argparse
@@ -84,7 +93,8 @@ class Row:
     larder: str = ""            # absolute
     beside: str = ""            # the peer's
     goal: Goal = None           # of the ratio, or of the absolute if it has
-    note: str = ""              # a unit
+    note: str = ""
+    busy: float = 0             # share of the cores that others had
 
     @property
     def ratio(self):
@@ -103,7 +113,7 @@ class Row:
                             "max": max(r)} or None,
             "pairs": len(r), "larder": self.larder, "beside": self.beside,
             "goal": self.goal and dataclasses.asdict(self.goal),
-            "note": self.note}
+            "note": self.note, "busy": round(self.busy, 2)}
 
 
 def seconds(times):
@@ -125,6 +135,24 @@ def duration(what, peer, ours, theirs, goal=None):
 def missing(what, program, goal=None):
     return Row(what, program, goal=goal,
                note=f"{program} is not installed (./dev deps)")
+
+
+# --- other work on the machine ---------------------------------------------
+
+IDLE = 0.1                      # busy less than this
+SETTLE_SECONDS = 10             # of waiting before each round
+
+
+def busy_share(over=0.25):
+    """Of all cores, while we sleep."""
+    def ticks():
+        with open("/proc/stat") as f:
+            fields = [int(n) for n in f.readline().split()[1:9]]
+        return sum(fields), fields[3] + fields[4]   # all; idle, iowait
+    all_before, idle_before = ticks()
+    time.sleep(over)
+    all_after, idle_after = ticks()
+    return 1 - (idle_after - idle_before) / max(all_after - all_before, 1)
 
 
 # --- programs and mounts -----------------------------------------------------
@@ -193,6 +221,8 @@ class Bench:
 
     def __init__(self, args, work):
         self.sizes = QUICK if args.quick else FULL
+        self.settle_seconds = 1 if args.quick else SETTLE_SECONDS
+        self.busy = []          # before each round of a group
         self.larderfs, self.larder = args.larderfs, args.larder
         self.work = work
         self.mnt = work / "mnt"
@@ -283,6 +313,25 @@ class Bench:
         return timed(self.larderfs, backup, self.mnt, *options)
 
     # work
+
+    def settle(self):
+        """Wait for an idle machine, and note how idle it became."""
+        deadline = time.monotonic() + self.settle_seconds
+        while (busy := busy_share()) > IDLE and time.monotonic() < deadline:
+            pass
+        self.busy.append(busy)
+
+    def rounds(self):
+        for _ in range(self.sizes.pairs):
+            self.settle()
+            yield
+
+    def measured(self, group):
+        """The rows of a group, with what else the machine did meanwhile."""
+        self.busy = []
+        rows = list(group(self))
+        busy = statistics.median(self.busy) if self.busy else 0
+        return [dataclasses.replace(row, busy=busy) for row in rows]
 
     def probe(self, *command):
         """Seconds and amount."""
@@ -382,7 +431,7 @@ def manifest_rows(bench):
     plain = bench.plain_copy_of_manifest(backup)
     key = key_file(bench, backup)
     times = Times()
-    for _ in range(bench.sizes.pairs):
+    for _ in bench.rounds():
         root_listing(bench, backup, key, times)
         times.add("info", (info_seconds(bench, backup), 0))
         times.add("info plain", (info_seconds(bench, plain), 0))
@@ -439,7 +488,7 @@ def tree_rows(bench):
                           "scale", "--files", files)
     folder = bench.native_twin(backup)
     times = Times()
-    for _ in range(bench.sizes.pairs):
+    for _ in bench.rounds():
         bench.warm(backup)
         two_walks(bench, "larder", bench.larder_mount(backup), times)
         bench.probe("walk", folder)
@@ -496,7 +545,7 @@ def encrypted_file_rows(bench):
     store = bench.gocryptfs_store(backup) if bench.gocryptfs else None
     whole, random = ("read", MIB), ("pages", pages)
     times = Times()
-    for _ in range(bench.sizes.pairs):
+    for _ in bench.rounds():
         bench.warm(payload)
         times.add("aes", bench.probe("decrypt", payload), "aes")
         for command in (whole, random):
@@ -528,7 +577,7 @@ def plain_file_rows(bench):
     shown = paths.read_text().strip()
     payload = payload_of(backup, shown)
     times = Times()
-    for _ in range(bench.sizes.pairs):
+    for _ in bench.rounds():
         reads(bench, "larder", bench.larder_mount(backup), payload, shown,
               times, "read", MIB)
         bench.warm(payload)
@@ -559,7 +608,7 @@ def small_file_rows(bench):
         f"small-{count}", "small", "db-encrypted", count, size)
     store = bench.gocryptfs_store(backup)
     times = Times()
-    for _ in range(bench.sizes.pairs):
+    for _ in bench.rounds():
         for name, mount, backing in (
                 ("larder", bench.larder_mount, backup),
                 ("gocryptfs", bench.gocryptfs_mount, store)):
@@ -575,7 +624,7 @@ def unlock_rows(bench):
                           "scale", "--files", 1, "--no-payloads", "--dpic",
                           count)
     ours, openssl = [], []
-    for _ in range(bench.sizes.pairs):
+    for _ in bench.rounds():
         begin = time.monotonic()
         key_file(bench, backup)
         ours.append(time.monotonic() - begin)
@@ -631,7 +680,10 @@ def print_table(facts, rows):
     for line, row in zip(lines, [None, *rows]):
         text = "  ".join(f"{cell:{width}}" for cell, width
                          in zip(line, widths)).rstrip()
-        print(text + (f"  ({row.note})" if row and row.note else ""))
+        notes = [row.note] if row and row.note else []
+        if row and row.busy > IDLE:
+            notes.append(f"beside other work: {row.busy:.0%} of the cores")
+        print(text + (f"  ({'; '.join(notes)})" if notes else ""))
     print("\nA goal is a gate, and in brackets the aim beyond it: of the "
           "ratio, or with a unit of the absolute figure.")
 
@@ -683,7 +735,7 @@ def main():
         facts = machine(bench)
         for name in args.only or GROUPS:
             begin = time.monotonic()
-            rows += GROUPS[name](bench)
+            rows += bench.measured(GROUPS[name])
             say(f"{name}: {time.monotonic() - begin:.0f} s")
         facts["load"] += f" before, {os.getloadavg()[0]:.1f} after"
     if args.json:

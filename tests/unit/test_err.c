@@ -64,7 +64,19 @@ CASE(control_characters_of_two_bytes_become_question_marks)
 		   "31mb\xc2\x80\xc2\x9f");
 	CHECK_TEXT(err.text, "a??31mb????");
 	mb_err_set(&err, -EIO, "%s", "\xc2\xa0\xc2");
-	CHECK_TEXT(err.text, "\xc2\xa0\xc2");
+	CHECK_TEXT(err.text, "\xc2\xa0?");
+}
+
+/* to a terminal of 8 bits, 0x9b alone is ESC [ */
+CASE(what_is_no_utf8_becomes_question_marks)
+{
+	struct mb_err err;
+
+	mb_err_set(&err, -EIO, "%s",
+		   "a\x9b"
+		   "31m\xe2\x82"
+		   "b\xff");
+	CHECK_TEXT(err.text, "a?31m??b?");
 }
 
 CASE(a_long_line_is_cut)
