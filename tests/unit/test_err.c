@@ -103,6 +103,7 @@ int main(void)
 	RUN(control_characters_become_question_marks);
 	RUN(text_beyond_ascii_is_left_alone);
 	RUN(control_characters_of_two_bytes_become_question_marks);
+	RUN(what_is_no_utf8_becomes_question_marks);
 	RUN(a_long_line_is_cut);
 	return tap_end();
 }
