@@ -34,9 +34,9 @@ def programs_for_nobody():
     return folder + "/larderfs"
 
 
-def backup_for_nobody():
+def backup_for_nobody(original):
     out = new_path("backup")
-    shutil.copytree(ENCRYPTED, out)
+    shutil.copytree(original, out)
     execute("chown", "-R", f"{NOBODY}:{NOBODY}", out)
     return out
 
@@ -297,7 +297,8 @@ def an_ordinary_user_mounts_through_fusermount3():
     os.chown(at, NOBODY, NOBODY)
     done = execute(
         "unshare", "-m", "--propagation", "private", "sh", "-c", UNPRIVILEGED,
-        "sh", new_path("fuse"), programs_for_nobody(), backup_for_nobody(), at,
+        "sh", new_path("fuse"), programs_for_nobody(),
+        backup_for_nobody(ENCRYPTED), at,
         PASSFILE, HELLO)
     equal((done.returncode, done.stderr), (0, ""), done.stdout)
     equal(done.stdout, f"hello {NOBODY}:{NOBODY} -rw-r--r--\n1\n")
@@ -307,7 +308,8 @@ def an_ordinary_user_mounts_through_fusermount3():
 @case
 def where_fuse_is_forbidden_the_parent_says_so():
     at = new_dir("mnt")     # root's: fusermount3 refuses
-    done = execute(*as_nobody(programs_for_nobody(), PLAIN, at))
+    done = execute(*as_nobody(programs_for_nobody(), backup_for_nobody(PLAIN),
+                              at))
     equal((done.returncode, is_mounted(at)), (1, False))
     assert "larderfs: cannot mount on " + at in done.stderr, done.stderr
     equal(wait_for_none(processes), [])
