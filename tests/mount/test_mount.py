@@ -601,7 +601,7 @@ setpriv --reuid=65534 --regid=65534 --clear-groups sh -ec '
 	if findmnt "$1"; then exit 9; fi
 ' sh "$@"
 """, at, HELLO, "", "", new_path("fuse"),
-                     fstab=f"{backup_for_nobody()} {at} larderfs "
+                     fstab=f"{backup_for_nobody(ENCRYPTED)} {at} larderfs "
                      f"passfile={PASSFILE},user,noauto 0 0\n")
     succeeds(done, "hello")
 
