@@ -5,7 +5,7 @@ Every figure that counts is a ratio: larder and its peer are measured in turns
 (A B A B ...), a ratio is taken of each pair, and the median is shown with the
 least and the greatest. "speed" is how many times as fast as the peer larder
 is; "time" and "size" are how many times as much it takes. Absolute figures
-stand beside them for orientation and are worth only what the machine is idle.
+stand beside them for orientation: they mean something on an idle machine only.
 
 What is behind a mount is read into the page cache before each run; each mount
 is a fresh one.
@@ -94,7 +94,7 @@ class Row:
     beside: str = ""            # the peer's
     goal: Goal = None           # of the ratio, or of the absolute if it has
     note: str = ""
-    busy: float = 0             # share of the cores that others had
+    busy: float = 0             # greatest share of the cores that others had
 
     @property
     def ratio(self):
@@ -221,8 +221,8 @@ class Bench:
 
     def __init__(self, args, work):
         self.sizes = QUICK if args.quick else FULL
-        self.settle_seconds = 1 if args.quick else SETTLE_SECONDS
-        self.busy = []          # before each round of a group
+        self.settle_seconds = 0 if args.quick else SETTLE_SECONDS
+        self.busy = []          # before and after each round of a group
         self.larderfs, self.larder = args.larderfs, args.larder
         self.work = work
         self.mnt = work / "mnt"
@@ -325,12 +325,13 @@ class Bench:
         for _ in range(self.sizes.pairs):
             self.settle()
             yield
+            self.busy.append(busy_share())
 
     def measured(self, group):
         """The rows of a group, with what else the machine did meanwhile."""
         self.busy = []
         rows = list(group(self))
-        busy = statistics.median(self.busy) if self.busy else 0
+        busy = max(self.busy, default=0)
         return [dataclasses.replace(row, busy=busy) for row in rows]
 
     def probe(self, *command):
@@ -682,7 +683,8 @@ def print_table(facts, rows):
                          in zip(line, widths)).rstrip()
         notes = [row.note] if row and row.note else []
         if row and row.busy > IDLE:
-            notes.append(f"beside other work: {row.busy:.0%} of the cores")
+            notes.append(f"beside other work: up to {row.busy:.0%} "
+                         "of the cores")
         print(text + (f"  ({'; '.join(notes)})" if notes else ""))
     print("\nA goal is a gate, and in brackets the aim beyond it: of the "
           "ratio, or with a unit of the absolute figure.")
