@@ -138,7 +138,7 @@ static bool set_option(struct options *o, char *option)
 
 	if (!*option || !strncmp(option, "x-", 2) ||
 	    !strncmp(option, "X-", 2) || !strncmp(option, "comment=", 8) ||
-	    IS_IN(option, accepted))
+	    !strncmp(option, "user=", 5) || IS_IN(option, accepted))
 		return true;
 	if (IS_IN(option, passed_on)) {
 		o->shared |= !strncmp(option, "allow_", 6);

@@ -23,17 +23,21 @@ struct manifest_db {
 	struct domain_index index;
 	/* work that is left to the running statement, in units of STEP_OPS */
 	int64_t budget;
-	/* text that the statement may still bring along */
+	/* rows and text that it may still bring along */
+	int64_t row_budget;
 	int64_t text_budget;
 };
 
 /*
  * A crafted b-tree can lead in circles that no page check sees: a scan of a
- * few pages then goes on for ever. Reading a row takes about a dozen
- * operations, and a row at least 64 bytes of file, so this much is ample.
+ * few pages then goes on for ever, and what it brings along fills the memory.
+ * All rows together hold no more than the file, or twice its text as UTF-8; a
+ * row has at least ROW_MIN bytes with its file ID and record, and reading one
+ * takes about a dozen operations.
  */
 #define STEP_OPS 10000
-#define BUDGET_OPS(file_len) (2000000 + (file_len))
+#define BUDGET_OPS(file_len) (2000000 + (file_len) / 2)
+#define ROW_MIN 64
 
 static int on_progress(void *arg)
 {
@@ -44,18 +48,18 @@ static int on_progress(void *arg)
 
 static void refill(struct manifest_db *m)
 {
-	m->budget = BUDGET_OPS(payload_stored_len(m->payload)) / STEP_OPS;
-	m->text_budget = 2 * payload_stored_len(m->payload);
+	int64_t len = payload_solid_len(m->payload);
+
+	m->budget = BUDGET_OPS(len) / STEP_OPS;
+	m->row_budget = len / ROW_MIN;
+	m->text_budget = 2 * len;
 }
 
-/*
- * Circles could also bring a long text back until memory runs out. All rows
- * together hold no more of it than the file, or twice that as UTF-8.
- */
-static int spend_text(struct manifest_db *m, size_t len, struct mb_err *err)
+/* Take a row, with @len bytes of text, off the budget. */
+static int spend_row(struct manifest_db *m, size_t len, struct mb_err *err)
 {
 	m->text_budget -= (int64_t)len;
-	if (m->text_budget >= 0)
+	if (--m->row_budget >= 0 && m->text_budget >= 0)
 		return 0;
 	return mb_err_set(err, -EBADMSG,
 			  "Manifest.db: damaged (reading it goes in circles)");
@@ -268,7 +272,7 @@ static int each_indexed_domain(struct manifest_db *m,
 			return mb_err_set(
 				err, -EBADMSG,
 				"Manifest.db: a domain is no valid text");
-		rc = spend_text(m, domain.len, err);
+		rc = spend_row(m, domain.len, err);
 		if (rc < 0)
 			return rc;
 		last.len = 0;
@@ -304,7 +308,7 @@ static int find_roots(struct manifest_db *m, struct domain_index *roots,
 	while ((rc = step(m, stmt, err)) == 1) {
 		struct mb_slice domain = column(stmt, 1);
 
-		rc = spend_text(m, domain.len, err);
+		rc = spend_row(m, domain.len, err);
 		if (rc < 0)
 			return rc;
 		if (domain_index_add(roots, domain,
@@ -343,7 +347,7 @@ static int scan_row(struct manifest_db *m, sqlite3_stmt *row, bool sizes,
 		.path = column(row, 1),
 		.type = flags_type(row, 2),
 	};
-	int rc = spend_text(m, entry.path.len, err);
+	int rc = spend_row(m, entry.path.len, err);
 
 	if (rc < 0)
 		return rc;
@@ -523,7 +527,7 @@ static int build_index(struct manifest_db *m, struct mb_err *err)
 	while ((rc = step(m, stmt, err)) == 1) {
 		struct mb_slice domain = column(stmt, 1);
 
-		rc = spend_text(m, domain.len, err);
+		rc = spend_row(m, domain.len, err);
 		if (rc < 0)
 			return rc;
 		if (domain_index_add(&m->index, domain,

@@ -14,6 +14,12 @@
 
 #define WINDOW_LEN (256u << 10)
 
+/*
+ * Real ones have some 200 bytes a file. A hole in a sparse file reads as
+ * records of 50 zeros each, so the length has to have a limit.
+ */
+#define MBDB_LEN_MAX (INT64_C(1) << 30)
+
 struct manifest_mbdb {
 	struct manifest base;
 	struct payload *payload;
@@ -173,6 +179,8 @@ static int mbdb_scan(struct manifest *base, struct mb_slice domain, bool sizes,
 		}
 		entry.path = head.path;
 		entry.type = mode_type(head.mode);
+		if (!entry.type) /* as mbdb_get has it */
+			entry.type = MB_FILE;
 		entry.size = head.size;
 		rc = each(arg, &entry);
 	}
@@ -219,6 +227,10 @@ int manifest_open_mbdb(struct manifest **out, struct payload *p,
 	else if (magic[4] != 5 || magic[5] != 0)
 		rc = mb_err_set(err, -ENOTSUP, "version %u.%u is not read",
 				magic[4], magic[5]);
+	else if (payload_stored_len(p) > MBDB_LEN_MAX)
+		rc = mb_err_set(err, -EBADMSG,
+				"%lld bytes are more than any device writes",
+				(long long)payload_stored_len(p));
 	else
 		rc = build_index(m, err);
 	if (rc < 0) {

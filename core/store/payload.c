@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -69,6 +70,19 @@ void payload_free(struct payload *p)
 int64_t payload_stored_len(const struct payload *p)
 {
 	return p->stored_len;
+}
+
+int64_t payload_solid_len(const struct payload *p)
+{
+	const int64_t trusted = INT64_C(1) << 30;
+	struct stat st;
+	int64_t solid = 0;
+
+	if (fstat(p->fd, &st) == 0)
+		solid = (int64_t)st.st_blocks * 512;
+	if (solid < trusted)
+		solid = trusted;
+	return solid < p->stored_len ? solid : p->stored_len;
 }
 
 /* All of the vector or an error: the caller asks only for what is there. */

@@ -39,8 +39,16 @@ int payload_find(struct payload **out, const struct payload_places *places,
 void payload_free(struct payload *p);
 MB_DEFINE_AUTO(struct payload, payload_free)
 
-/* Bytes on disk. */
+/* Length of the stored file, in bytes. */
 int64_t payload_stored_len(const struct payload *p);
+
+/*
+ * payload_solid_len - the same, without the holes of a large sparse file
+ *
+ * For limits that follow from the length: a hole of a terabyte costs a crafted
+ * backup nothing. Not every file system tells, so up to 1 GiB count anyway.
+ */
+int64_t payload_solid_len(const struct payload *p);
 
 /*
  * payload_pread - read plaintext

@@ -1077,12 +1077,52 @@ CASE(a_mode_without_a_type_is_damage)
 	struct manifest *m;
 
 	CHECK_INT(open_mbdb(&m, b, NULL), 0);
-	check_scan(m, "D", false, "f:0:0|");
+	check_scan(m, "D", false, "f:1:0|");
 	CHECK_INT(get(m, "D", "f", &rec), 0);
 	CHECK_INT(rec.type, MB_FILE);
 	CHECK_TEXT(rec.damage, "mode tells no type");
 	mb_record_release(&rec);
 	manifest_free(m);
+	drop(&b);
+}
+
+/* Zeros read as one empty record after the other. */
+CASE(a_hole_of_terabytes_in_an_mbdb_is_refused_at_once)
+{
+	const char *dir = temp_dir();
+	struct manifest *m = NULL;
+	struct payload *p = NULL;
+	struct mb_err err;
+	int fd = open_dir(dir);
+
+	put_file(dir, "manifest", "mbdb\5\0", 6);
+	CHECK_INT(truncate(in(dir, "manifest"), (off_t)1 << 40), 0);
+	CHECK_INT(payload_open(&p, fd, "manifest", NULL), 0);
+	close(fd);
+	CHECK_INT(manifest_open_mbdb(&m, p, &err), -EBADMSG);
+	CHECK_TEXT(err.text, "Manifest.mbdb: 1099511627776 bytes are more "
+			     "than any device writes");
+}
+
+/* What a scan may cost follows from the length: of what is really there. */
+CASE(a_hole_of_terabytes_buys_a_database_nothing)
+{
+	struct entry rows[2] = {
+		{ .domain = "A", .path = "a" },
+		{ .domain = "B", .path = "b" },
+	};
+	struct bytes b = manifest_db(TABLE_ALONE, rows, 2);
+	const char *dir = temp_dir();
+	struct payload *p = NULL;
+	int fd = open_dir(dir);
+
+	put_file(dir, "manifest", b.ptr, b.len);
+	CHECK_INT(truncate(in(dir, "manifest"), (off_t)1 << 40), 0);
+	CHECK_INT(payload_open(&p, fd, "manifest", NULL), 0);
+	close(fd);
+	CHECK(payload_stored_len(p) == INT64_C(1) << 40);
+	CHECK(payload_solid_len(p) == INT64_C(1) << 30);
+	payload_free(p);
 	drop(&b);
 }
 
@@ -1168,6 +1208,8 @@ int main(void)
 	RUN(other_versions_and_magics_of_mbdb_are_told);
 	RUN(records_longer_than_a_window);
 	RUN(a_mode_without_a_type_is_damage);
+	RUN(a_hole_of_terabytes_in_an_mbdb_is_refused_at_once);
+	RUN(a_hole_of_terabytes_buys_a_database_nothing);
 	RUN(eight_threads_use_one_manifest);
 	drop(&notes);
 	return tap_end();
