@@ -17,6 +17,8 @@
 #include "opened.h"
 #include "status_plist.h"
 
+#define ARRAY_LEN(array) (sizeof(array) / sizeof(*(array)))
+
 static void free_backup(struct mb_backup *b)
 {
 	mb_backup_free(b);
@@ -25,7 +27,7 @@ MB_DEFINE_AUTO(struct mb_backup, free_backup)
 
 void backup_note(struct mb_backup *b, const char *fmt, ...)
 {
-	char text[sizeof(b->early_note.text)];
+	char text[sizeof(b->early_notes[0].text)];
 	struct mb_err line;
 	va_list ap;
 
@@ -35,8 +37,8 @@ void backup_note(struct mb_backup *b, const char *fmt, ...)
 	mb_err_set(&line, 0, "%s", text);
 	if (b->note)
 		b->note(b->note_arg, line.text);
-	else
-		b->early_note = line;
+	else if (b->early_count < ARRAY_LEN(b->early_notes))
+		b->early_notes[b->early_count++] = line;
 }
 
 static void pass_note(void *arg, const char *line)
@@ -49,9 +51,9 @@ void mb_backup_on_note(struct mb_backup *b,
 {
 	b->note = note;
 	b->note_arg = arg;
-	if (note && b->early_note.text[0])
-		note(arg, b->early_note.text);
-	b->early_note.text[0] = '\0';
+	for (unsigned i = 0; note && i < b->early_count; i++)
+		note(arg, b->early_notes[i].text);
+	b->early_count = 0;
 }
 
 const struct mb_backup_info *mb_backup_get_info(const struct mb_backup *b)

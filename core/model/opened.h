@@ -34,7 +34,9 @@ struct mb_backup {
 
 	void (*note)(void *arg, const char *line);
 	void *note_arg;
-	struct mb_err early_note; /* what was odd before there was a listener */
+	/* what was odd before there was a listener: a line for each list */
+	struct mb_err early_notes[3];
+	unsigned early_count;
 };
 
 /* Pass a line on; nothing that ends up in it needs to be printable. */

@@ -428,6 +428,27 @@ CASE(a_damaged_info_or_status_is_only_noted)
 	mb_backup_free(b);
 }
 
+static void gather_notes(void *arg, const char *line)
+{
+	strncat(arg, line, 511 - strlen(arg));
+	strncat(arg, "|", 511 - strlen(arg));
+}
+
+CASE(several_damaged_lists_are_all_noted)
+{
+	const char *dir = plain_backup();
+	char notes[512] = "";
+	struct mb_backup *b;
+
+	put_text(dir, "Info.plist", "junk");
+	put_text(dir, "Status.plist", "junk");
+	b = must_open(dir);
+	mb_backup_on_note(b, gather_notes, notes);
+	CHECK_TEXT(notes, "Status.plist: not a property list|"
+			  "Info.plist: not a property list|");
+	mb_backup_free(b);
+}
+
 CASE(a_write_ahead_log_is_left_aside_and_noted)
 {
 	const char *dir = plain_backup();
@@ -834,6 +855,7 @@ int main(void)
 	RUN(who_the_device_is);
 	RUN(lockdown_values_stand_in_for_a_missing_info_plist);
 	RUN(a_damaged_info_or_status_is_only_noted);
+	RUN(several_damaged_lists_are_all_noted);
 	RUN(a_write_ahead_log_is_left_aside_and_noted);
 	RUN(interrupted_before_it_was_first_complete);
 	RUN(while_uploading_the_backup_before_counts);

@@ -28,10 +28,12 @@ static int ask(struct mb_backup *backup, struct secret *s, struct mb_err *err)
 {
 	const struct mb_backup_info *info = mb_backup_get_info(backup);
 	struct mb_err prompt; /* for its printable text */
+	int rc;
 
 	mb_err_set(&prompt, 0, "Backup password of %s: ",
 		   info->device_name ? info->device_name : info->source);
-	return secret_from_terminal(s, prompt.text, err);
+	rc = secret_from_terminal(s, prompt.text, err);
+	return rc < 0 ? mb_err_prefix(err, rc, "%s", info->source) : 0;
 }
 
 static int get_password(struct mb_backup *backup,
