@@ -55,16 +55,6 @@ static void refill(struct manifest_db *m)
 	m->text_budget = 2 * len;
 }
 
-/* Take a row, with @len bytes of text, off the budget. */
-static int spend_row(struct manifest_db *m, size_t len, struct mb_err *err)
-{
-	m->text_budget -= (int64_t)len;
-	if (--m->row_budget >= 0 && m->text_budget >= 0)
-		return 0;
-	return mb_err_set(err, -EBADMSG,
-			  "Manifest.db: damaged (reading it goes in circles)");
-}
-
 static int db_error(struct manifest_db *m, int sql_rc, struct mb_err *err)
 {
 	switch (sql_rc) {
@@ -80,6 +70,15 @@ static int db_error(struct manifest_db *m, int sql_rc, struct mb_err *err)
 		return mb_err_set(err, -EBADMSG, "Manifest.db: %s",
 				  sqlite3_errmsg(m->db));
 	}
+}
+
+/* Take a row, with @len bytes of text, off the budget. */
+static int spend_row(struct manifest_db *m, size_t len, struct mb_err *err)
+{
+	m->text_budget -= (int64_t)len;
+	if (--m->row_budget >= 0 && m->text_budget >= 0)
+		return 0;
+	return db_error(m, SQLITE_INTERRUPT, err);
 }
 
 static void finalize(sqlite3_stmt *stmt)
@@ -104,6 +103,15 @@ static int step(struct manifest_db *m, sqlite3_stmt *stmt, struct mb_err *err)
 	if (rc == SQLITE_ROW)
 		return 1;
 	return rc == SQLITE_DONE ? 0 : db_error(m, rc, err);
+}
+
+/* Does a query have a row? 1, 0, or an error */
+static int has_row(struct manifest_db *m, const char *sql, struct mb_err *err)
+{
+	mb_auto(finalize) sqlite3_stmt *stmt = NULL;
+	int rc = prepare(m, &stmt, sql, err);
+
+	return rc < 0 ? rc : step(m, stmt, err);
 }
 
 static struct mb_slice column(sqlite3_stmt *stmt, int i)
@@ -212,22 +220,17 @@ static int db_get(struct manifest *base, int64_t handle, struct mb_record *rec,
 /* Numbers and blobs sort before and behind all text. */
 static int note_other_domains(struct manifest_db *m, struct mb_err *err)
 {
-	mb_auto(finalize) sqlite3_stmt *stmt = NULL;
-	int rc;
+	int rc = has_row(
+		m,
+		"SELECT 1 WHERE EXISTS (SELECT 1 FROM Files WHERE domain < '') "
+		"OR EXISTS (SELECT 1 FROM Files WHERE domain >= x'')",
+		err);
 
-	rc = prepare(m, &stmt,
-		     "SELECT EXISTS (SELECT 1 FROM Files WHERE domain < '') OR "
-		     "EXISTS (SELECT 1 FROM Files WHERE domain >= x'')",
-		     err);
-	if (rc == 0)
-		rc = step(m, stmt, err);
-	if (rc < 0)
-		return rc;
-	if (sqlite3_column_int(stmt, 0))
+	if (rc == 1)
 		manifest_note(
 			&m->base,
 			"Manifest.db: records left out whose domain is no text");
-	return 0;
+	return rc < 0 ? rc : 0;
 }
 
 /*
@@ -337,7 +340,7 @@ static int db_each_domain(struct manifest *base, manifest_each_domain *each,
 	return rc;
 }
 
-/* columns: rowid, relativePath, flags, type of relativePath, file (or NULL) */
+/* columns: rowid, relativePath, flags and, with @sizes, file */
 static int scan_row(struct manifest_db *m, sqlite3_stmt *row, bool sizes,
 		    uint64_t *left_out, struct mb_record *rec,
 		    manifest_each_entry *each, void *arg, struct mb_err *err)
@@ -482,33 +485,24 @@ static int check_table(struct manifest_db *m, struct mb_err *err)
 /* One step of computing a column could be made to take hours. */
 static int check_columns(struct manifest_db *m, struct mb_err *err)
 {
-	mb_auto(finalize) sqlite3_stmt *stmt = NULL;
-	int rc;
+	int rc = has_row(m,
+			 "SELECT 1 FROM pragma_table_xinfo('Files') "
+			 "WHERE hidden > 1",
+			 err);
 
-	rc = prepare(m, &stmt,
-		     "SELECT 1 FROM pragma_table_xinfo('Files') "
-		     "WHERE hidden > 1",
-		     err);
-	if (rc == 0)
-		rc = step(m, stmt, err);
-	if (rc == 1)
-		return mb_err_set(err, -EBADMSG,
-				  "Manifest.db: Files has computed columns");
-	return rc;
+	return rc == 1 ? mb_err_set(err, -EBADMSG,
+				    "Manifest.db: Files has computed columns") :
+			 rc;
 }
 
 static int has_domain_index(struct manifest_db *m, struct mb_err *err)
 {
-	mb_auto(finalize) sqlite3_stmt *stmt = NULL;
-	int rc;
-
-	rc = prepare(m, &stmt,
-		     "SELECT 1 FROM pragma_index_list('Files') AS l "
-		     "JOIN pragma_index_xinfo(l.name) AS x WHERE x.seqno = 0 "
-		     "AND x.name = 'domain' AND x.coll = 'BINARY' "
-		     "AND NOT l.partial",
-		     err);
-	return rc < 0 ? rc : step(m, stmt, err);
+	return has_row(m,
+		       "SELECT 1 FROM pragma_index_list('Files') AS l "
+		       "JOIN pragma_index_xinfo(l.name) AS x "
+		       "WHERE x.seqno = 0 AND x.name = 'domain' "
+		       "AND x.coll = 'BINARY' AND NOT l.partial",
+		       err);
 }
 
 static int build_index(struct manifest_db *m, struct mb_err *err)
