@@ -109,7 +109,9 @@ static void set_owner(const struct mount *m, struct stat *st)
 		st->st_mode = (st->st_mode & (mode_t)~07777) | (mode_t)mode;
 }
 
-static int fill_stat(struct mount *m, fuse_ino_t ino, struct stat *st)
+/* @birth: NULL, or takes the time for which struct stat has no place */
+static int fill_stat(struct mount *m, fuse_ino_t ino, struct stat *st,
+		     struct timespec *birth)
 {
 	static const mode_t formats[] = {
 		[MB_FILE] = S_IFREG, [MB_DIR] = S_IFDIR, [MB_LINK] = S_IFLNK
@@ -140,6 +142,8 @@ static int fill_stat(struct mount *m, fuse_ino_t ino, struct stat *st)
 		.st_ctim = entry.ctime,
 	};
 	set_owner(m, st);
+	if (birth)
+		*birth = entry.birth;
 	return 0;
 }
 
@@ -151,7 +155,7 @@ static int fill_entry(struct mount *m, fuse_ino_t ino,
 		.attr_timeout = FOR_EVER,
 		.entry_timeout = FOR_EVER,
 	};
-	return ino ? fill_stat(m, ino, &e->attr) : 0;
+	return ino ? fill_stat(m, ino, &e->attr, NULL) : 0;
 }
 
 static fuse_ino_t parent_of(struct mount *m, fuse_ino_t ino)
@@ -212,7 +216,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino,
 		       struct fuse_file_info *fi)
 {
 	struct stat st;
-	int rc = fill_stat(mount_of(req), ino, &st);
+	int rc = fill_stat(mount_of(req), ino, &st, NULL);
 
 	(void)fi;
 	if (rc < 0)
@@ -233,15 +237,13 @@ static void op_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask,
 		     struct fuse_file_info *fi)
 {
 	struct mount *m = mount_of(req);
-	struct mb_stat entry;
+	struct timespec birth = { 0 };
 	struct stat st;
 	struct statx stx;
 	int rc;
 
 	(void)flags, (void)mask, (void)fi;
-	rc = fill_stat(m, ino, &st);
-	if (rc == 0 && !own_is(ino))
-		rc = mb_tree_stat(m->tree, (uint32_t)ino, &entry, NULL);
+	rc = fill_stat(m, ino, &st, &birth);
 	if (rc < 0) {
 		fuse_reply_err(req, fs_errno(rc));
 		return;
@@ -262,7 +264,7 @@ static void op_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask,
 	};
 	if (!own_is(ino)) {
 		stx.stx_mask |= STATX_BTIME;
-		stx.stx_btime = statx_time(entry.birth);
+		stx.stx_btime = statx_time(birth);
 	}
 	fuse_reply_statx(req, 0, &stx, FOR_EVER);
 }
