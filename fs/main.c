@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "cleanup.h"
 #include "exit_status.h"
 #include "log.h"
 #include "mountpoint.h"
@@ -20,20 +21,13 @@ static void forbid_core_files(void)
 	setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
 }
 
-static void free_tree(struct mb_tree **tree)
-{
-	mb_tree_free(*tree);
-}
-
-static void free_backup(struct mb_backup **backup)
-{
-	mb_backup_free(*backup);
-}
+MB_DEFINE_AUTO(struct mb_backup, mb_backup_free)
+MB_DEFINE_AUTO(struct mb_tree, mb_tree_free)
 
 static int run(const struct options *o)
 {
-	__attribute__((cleanup(free_backup))) struct mb_backup *backup = NULL;
-	__attribute__((cleanup(free_tree))) struct mb_tree *tree = NULL;
+	mb_auto(mb_backup_free) struct mb_backup *backup = NULL;
+	mb_auto(mb_tree_free) struct mb_tree *tree = NULL;
 	char *mountpoint = NULL;
 	struct mb_err err;
 	int rc;

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -209,8 +208,7 @@ static int report(struct mb_backup *b, const struct common *c,
 static int run(int argc, char **argv)
 {
 	static const struct option options[] = { COMMON_OPTIONS, { 0 } };
-	__attribute__((cleanup(mb_auto_free_backup))) struct mb_backup *b =
-		NULL;
+	mb_auto(mb_backup_free) struct mb_backup *b = NULL;
 	struct common c = { 0 };
 	struct mb_err err;
 	int option, rc;

@@ -23,8 +23,7 @@ static const char usage[] =
 static int make_key(const char *path, const char *to, const struct common *c,
 		    struct mb_err *err)
 {
-	__attribute__((cleanup(mb_auto_free_backup))) struct mb_backup *b =
-		NULL;
+	mb_auto(mb_backup_free) struct mb_backup *b = NULL;
 	uint8_t key[MB_DERIVED_KEY_LEN];
 	const struct mb_backup_info *info;
 	char name[300];

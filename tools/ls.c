@@ -213,8 +213,7 @@ static int list(const struct listing *l, uint32_t node, struct mb_err *err)
 static int list_backup(struct listing *l, const char *path, const char *where,
 		       struct mb_err *err)
 {
-	__attribute__((cleanup(mb_auto_free_backup))) struct mb_backup *b =
-		NULL;
+	mb_auto(mb_backup_free) struct mb_backup *b = NULL;
 	uint32_t node;
 	int rc;
 

@@ -93,8 +93,7 @@ int open_backup(struct mb_backup **out, const char *path,
 int open_loaded(struct mb_backup **out, const char *path,
 		const struct common *c, struct mb_err *err)
 {
-	__attribute__((cleanup(mb_auto_free_backup))) struct mb_backup *b =
-		NULL;
+	mb_auto(mb_backup_free) struct mb_backup *b = NULL;
 	int rc;
 
 	rc = open_backup(&b, path, c, err);
@@ -102,10 +101,8 @@ int open_loaded(struct mb_backup **out, const char *path,
 		rc = unlock(b, &c->unlock, err);
 	if (rc == 0)
 		rc = mb_backup_load(b, err);
-	if (rc == 0) {
-		*out = b;
-		b = NULL;
-	}
+	if (rc == 0)
+		*out = mb_steal(&b);
 	return rc;
 }
 

@@ -5,6 +5,7 @@
 #include <json-c/json.h>
 #include <stdbool.h>
 
+#include "cleanup.h"
 #include "exit_status.h"
 #include "mb/backup.h"
 #include "unlock.h"
@@ -85,10 +86,7 @@ int open_backup(struct mb_backup **out, const char *path,
 int open_loaded(struct mb_backup **out, const char *path,
 		const struct common *c, struct mb_err *err);
 
-static inline void mb_auto_free_backup(struct mb_backup **b)
-{
-	mb_backup_free(*b);
-}
+MB_DEFINE_AUTO(struct mb_backup, mb_backup_free)
 
 /* print.c: results on standard output */
 

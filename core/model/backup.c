@@ -19,11 +19,7 @@
 
 #define ARRAY_LEN(array) (sizeof(array) / sizeof(*(array)))
 
-static void free_backup(struct mb_backup *b)
-{
-	mb_backup_free(b);
-}
-MB_DEFINE_AUTO(struct mb_backup, free_backup)
+MB_DEFINE_AUTO(struct mb_backup, mb_backup_free)
 
 void backup_note(struct mb_backup *b, const char *fmt, ...)
 {
@@ -313,7 +309,7 @@ static int detect(struct mb_backup *b, const struct manifest_plist *plist,
 
 int mb_backup_open(struct mb_backup **out, const char *path, struct mb_err *err)
 {
-	mb_auto(free_backup) struct mb_backup *b = calloc(1, sizeof(*b));
+	mb_auto(mb_backup_free) struct mb_backup *b = calloc(1, sizeof(*b));
 	mb_auto(manifest_plist_release) struct manifest_plist plist = { 0 };
 	int plist_fd, rc;
 	bool has_plist;

@@ -11,11 +11,7 @@ struct mb_reader {
 	struct payload_extent extent;
 };
 
-static void free_reader(struct mb_reader *r)
-{
-	mb_reader_free(r);
-}
-MB_DEFINE_AUTO(struct mb_reader, free_reader)
+MB_DEFINE_AUTO(struct mb_reader, mb_reader_free)
 
 /* 1: @key is filled; 0: the payload is plain */
 static int file_key(struct mb_backup *b, const struct mb_record *rec,
@@ -77,7 +73,7 @@ static int find_payload(struct mb_reader *r, struct mb_backup *b,
 int mb_reader_open(struct mb_reader **out, struct mb_backup *b,
 		   const struct mb_record *rec, struct mb_err *err)
 {
-	mb_auto(free_reader) struct mb_reader *r = calloc(1, sizeof(*r));
+	mb_auto(mb_reader_free) struct mb_reader *r = calloc(1, sizeof(*r));
 	uint8_t key[KEY_LEN];
 	int rc;
 

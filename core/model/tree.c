@@ -31,11 +31,7 @@ struct mb_tree {
 	uint32_t *domain_of; /* index into the backup's domains */
 };
 
-static void free_tree(struct mb_tree *t)
-{
-	mb_tree_free(t);
-}
-MB_DEFINE_AUTO(struct mb_tree, free_tree)
+MB_DEFINE_AUTO(struct mb_tree, mb_tree_free)
 
 static bool is_domain(const struct mb_tree *t, uint32_t node)
 {
@@ -111,7 +107,7 @@ static int plant_device(struct mb_tree *t, struct mb_err *err)
 int mb_tree_open(struct mb_tree **out, struct mb_backup *backup,
 		 enum mb_view view, struct mb_err *err)
 {
-	mb_auto(free_tree) struct mb_tree *t = calloc(1, sizeof(*t));
+	mb_auto(mb_tree_free) struct mb_tree *t = calloc(1, sizeof(*t));
 	uint32_t root;
 	int rc;
 
