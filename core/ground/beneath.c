@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "beneath.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -45,7 +47,8 @@ static int open_error(int at, const char *name)
 }
 
 /* For kernels (before 5.6) and sandboxes without openat2. */
-static int open_by_component(int dir_fd, const char *path, int flags)
+static int open_by_component(int dir_fd, const char *path, int flags,
+			     mode_t mode)
 {
 	mb_auto(close) int here = -1;
 	int at = dir_fd;
@@ -62,7 +65,7 @@ static int open_by_component(int dir_fd, const char *path, int flags)
 		memcpy(name, path, len);
 		name[len] = '\0';
 		if (!path[len]) {
-			fd = openat(at, name, flags | O_NOFOLLOW);
+			fd = openat(at, name, flags | O_NOFOLLOW, mode);
 			return fd < 0 ? open_error(at, name) : fd;
 		}
 		fd = openat(at, name,
@@ -76,11 +79,13 @@ static int open_by_component(int dir_fd, const char *path, int flags)
 	}
 }
 
-static int open_beneath(int dir_fd, const char *path, int flags)
+static int open_mode_beneath(int dir_fd, const char *path, int flags,
+			     mode_t mode)
 {
 	static atomic_bool no_openat2;
 	struct open_how how = {
 		.flags = (uint64_t)flags,
+		.mode = mode,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
 			   RESOLVE_NO_MAGICLINKS,
 	};
@@ -100,7 +105,12 @@ static int open_beneath(int dir_fd, const char *path, int flags)
 		if (errno == ENOSYS)
 			atomic_store(&no_openat2, true);
 	}
-	return open_by_component(dir_fd, path, flags);
+	return open_by_component(dir_fd, path, flags, mode);
+}
+
+static int open_beneath(int dir_fd, const char *path, int flags)
+{
+	return open_mode_beneath(dir_fd, path, flags, 0);
 }
 
 int beneath_open_file(int dir_fd, const char *path, int64_t *len)
@@ -173,4 +183,251 @@ ssize_t pread_full(int fd, void *out, size_t len, int64_t off)
 		got += (size_t)n;
 	}
 	return (ssize_t)got;
+}
+
+int write_full(int fd, const void *ptr, size_t len)
+{
+	const char *p = ptr;
+
+	while (len) {
+		ssize_t n = write(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int beneath_create_file(int dir_fd, const char *path, mode_t mode)
+{
+	return open_mode_beneath(dir_fd, path,
+				 O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+}
+
+/*
+ * The folder that holds @path, opened, and the last name of the path; @dir_fd
+ * itself (not to be closed) for a path of one name.
+ */
+struct place {
+	int fd;
+	const char *name;
+	bool opened;
+};
+
+static int find_place(struct place *p, int dir_fd, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *above;
+
+	*p = (struct place){ .fd = dir_fd, .name = path };
+	if (!slash)
+		return !*path || is_dots(path, strlen(path)) ? -EXDEV : 0;
+	p->name = slash + 1;
+	if (!*p->name || is_dots(p->name, strlen(p->name)))
+		return -EXDEV;
+	above = strndup(path, (size_t)(slash - path));
+	if (!above)
+		return -ENOMEM;
+	p->fd = open_beneath(dir_fd, above, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	free(above);
+	if (p->fd < 0)
+		return p->fd;
+	p->opened = true;
+	return 0;
+}
+
+static void leave_place(struct place *p)
+{
+	if (p->opened)
+		close(p->fd);
+}
+
+int beneath_make_dir(int dir_fd, const char *path, mode_t mode)
+{
+	struct place p;
+	int rc = find_place(&p, dir_fd, path);
+
+	if (rc < 0)
+		return rc;
+	rc = mkdirat(p.fd, p.name, mode) < 0 ? -errno : 0;
+	leave_place(&p);
+	return rc;
+}
+
+int beneath_stat(int dir_fd, const char *path, struct stat *st)
+{
+	struct place p;
+	int rc = find_place(&p, dir_fd, path);
+
+	if (rc < 0)
+		return rc;
+	rc = fstatat(p.fd, p.name, st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+	leave_place(&p);
+	return rc;
+}
+
+int beneath_rename(int dir_fd, const char *from, const char *to)
+{
+	struct place a, b;
+	int rc = find_place(&a, dir_fd, from);
+
+	if (rc < 0)
+		return rc;
+	rc = find_place(&b, dir_fd, to);
+	if (rc == 0) {
+		if (renameat(a.fd, a.name, b.fd, b.name) < 0)
+			rc = -errno;
+		leave_place(&b);
+	}
+	leave_place(&a);
+	return rc;
+}
+
+/*
+ * A folder is emptied by going down with one open folder a level. What lies
+ * deeper than that is moved up beside the folder that is being removed, and
+ * is emptied in turn.
+ */
+#define REMOVE_DEPTH 32
+
+struct removal {
+	int top;	/* the folder that is being removed */
+	unsigned moved; /* names given to what was moved up */
+	int rc;		/* first error */
+};
+
+static void removal_failed(struct removal *r)
+{
+	if (r->rc == 0)
+		r->rc = -errno;
+}
+
+static bool move_up(struct removal *r, int at, const char *name)
+{
+	char up[32];
+
+	for (;;) {
+		snprintf(up, sizeof(up), ".removed-%u", r->moved++);
+		if (renameat2(at, name, r->top, up, RENAME_NOREPLACE) == 0)
+			return true;
+		if (errno != EEXIST)
+			break;
+	}
+	removal_failed(r);
+	return false;
+}
+
+/* Returns true if folders were moved up, so that the top is to be done again */
+static bool empty_dir(struct removal *r, int fd, unsigned depth)
+{
+	DIR *dir = fdopendir(fd);
+	struct dirent *e;
+	bool again = false;
+
+	if (!dir) {
+		removal_failed(r);
+		close(fd);
+		return false;
+	}
+	while ((e = readdir(dir))) {
+		int below;
+
+		if (is_dots(e->d_name, strlen(e->d_name)))
+			continue;
+		if (unlinkat(fd, e->d_name, 0) == 0)
+			continue;
+		if (errno != EISDIR && errno != EPERM) {
+			removal_failed(r);
+			continue;
+		}
+		if (depth == REMOVE_DEPTH) {
+			again |= move_up(r, fd, e->d_name);
+			continue;
+		}
+		below = openat(fd, e->d_name,
+			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (below < 0) {
+			removal_failed(r);
+			continue;
+		}
+		again |= empty_dir(r, below, depth + 1);
+		if (unlinkat(fd, e->d_name, AT_REMOVEDIR) < 0)
+			removal_failed(r);
+	}
+	closedir(dir);
+	return again;
+}
+
+static int remove_folder(int at, const char *name)
+{
+	mb_auto(close) int top = -1;
+	struct removal r = { 0 };
+	bool again;
+
+	top = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (top < 0)
+		return -errno;
+	r.top = top;
+	do {
+		/* a descriptor of its own, whose position begins at the front */
+		int fd = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (fd < 0)
+			return -errno;
+		again = empty_dir(&r, fd, 0);
+	} while (again && r.rc == 0);
+	if (unlinkat(at, name, AT_REMOVEDIR) < 0)
+		removal_failed(&r);
+	return r.rc;
+}
+
+int beneath_remove(int dir_fd, const char *path)
+{
+	struct place p;
+	int rc = find_place(&p, dir_fd, path);
+
+	if (rc < 0)
+		return rc;
+	rc = unlinkat(p.fd, p.name, 0) < 0 ? -errno : 0;
+	if (rc == -EISDIR || rc == -EPERM) {
+		int of_folder = remove_folder(p.fd, p.name);
+
+		/* not a folder: then what unlink said stands */
+		rc = of_folder == -ENOTDIR ? rc : of_folder;
+	}
+	leave_place(&p);
+	return rc;
+}
+
+int beneath_write_file(int dir_fd, const char *path, struct view content,
+		       mode_t mode, struct mb_err *err)
+{
+	char aside[4096];
+	int fd, rc;
+
+	if ((size_t)snprintf(aside, sizeof(aside), "%s.new", path) >=
+	    sizeof(aside))
+		return mb_err_set(err, -ENAMETOOLONG, "%.64s...: name too long",
+				  path);
+	rc = beneath_remove(dir_fd, aside);
+	fd = rc < 0 && rc != -ENOENT ? rc :
+				       beneath_create_file(dir_fd, aside, mode);
+	if (fd < 0)
+		return mb_err_set(err, fd, "%s: %s", aside, strerror(-fd));
+	rc = write_full(fd, content.ptr, content.len);
+	if (rc == 0 && fsync(fd) < 0)
+		rc = -errno;
+	if (close(fd) < 0 && rc == 0)
+		rc = -errno;
+	if (rc == 0)
+		rc = beneath_rename(dir_fd, aside, path);
+	if (rc < 0) {
+		beneath_remove(dir_fd, aside);
+		return mb_err_set(err, rc, "%s: %s", path, strerror(-rc));
+	}
+	return 0;
 }

@@ -3,6 +3,7 @@
 #define BENEATH_H
 
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "bytes.h"
@@ -38,6 +39,52 @@ int beneath_open_dir(int dir_fd, const char *path);
  */
 int beneath_read_file(int dir_fd, const char *path, size_t limit,
 		      struct buf *out, struct mb_err *err);
+
+/*
+ * beneath_create_file - a new empty file, open for writing
+ *
+ * Never opens what is there: a file that others share by hard links stays as
+ * it is.
+ *
+ * Returns a descriptor; -EEXIST; errors of the system.
+ */
+int beneath_create_file(int dir_fd, const char *path, mode_t mode);
+
+/* beneath_make_dir - a folder; those above it have to be there; -EEXIST */
+int beneath_make_dir(int dir_fd, const char *path, mode_t mode);
+
+/*
+ * beneath_stat - an entry itself, not what a link leads to
+ *
+ * Returns 0; -ENOENT; errors of the system.
+ */
+int beneath_stat(int dir_fd, const char *path, struct stat *st);
+
+/* beneath_rename - replaces a file that is at @to; as rename(2) */
+int beneath_rename(int dir_fd, const char *from, const char *to);
+
+/*
+ * beneath_remove - an entry, with everything in it if it is a folder
+ *
+ * However deep the folder is, memory and open files are bounded. What can be
+ * removed is, also after an error.
+ *
+ * Returns 0; -ENOENT; the first error of the system.
+ */
+int beneath_remove(int dir_fd, const char *path);
+
+/*
+ * beneath_write_file - a whole small file, replaced as one
+ *
+ * Written aside, synced, renamed: after a crash it is the old or the new one.
+ *
+ * Returns 0; errors of the system.
+ */
+int beneath_write_file(int dir_fd, const char *path, struct view content,
+		       mode_t mode, struct mb_err *err);
+
+/* write_full - write all of it; 0 or -errno */
+int write_full(int fd, const void *ptr, size_t len);
 
 /* pread_full - pread until @len bytes or the end; bytes read, or -errno */
 ssize_t pread_full(int fd, void *out, size_t len, int64_t off);
