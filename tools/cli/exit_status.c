@@ -22,6 +22,14 @@ enum exit_status exit_status_of(int rc)
 	case -EBADMSG:
 	case -ENODATA:
 		return EXIT_DAMAGED;
+	case -ENOTUNIQ:
+		return EXIT_USAGE; /* which of several devices? */
+	case -ENODEV:
+	case -ENOTCONN:
+	case -EHOSTDOWN:
+	case -ECONNREFUSED:
+	case -ETIMEDOUT:
+		return EXIT_DEVICE;
 	default:
 		return EXIT_FAILED;
 	}

@@ -17,7 +17,7 @@ enum exit_status {
 	EXIT_DAMAGED = 26,
 };
 
-/* exit_status_of - for an error of core/, a negative errno */
+/* exit_status_of - for a negative errno of core/ or tools/link/ */
 enum exit_status exit_status_of(int rc);
 
 /*

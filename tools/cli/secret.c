@@ -160,3 +160,20 @@ int secret_from_terminal(struct secret *s, const char *prompt,
 				  "password needed, and none was given");
 	return rc;
 }
+
+int secret_new_from_terminal(struct secret *s, const char *prompt,
+			     const char *again, struct mb_err *err)
+{
+	mb_auto(secret_release) struct secret second = { 0 };
+	int rc = secret_from_terminal(s, prompt, err);
+
+	if (rc == 0)
+		rc = secret_from_terminal(&second, again, err);
+	if (rc < 0)
+		return rc;
+	if (s->len != second.len || memcmp(s->text, second.text, s->len) != 0)
+		return mb_err_set(
+			err, -EINVAL,
+			"the two passwords differ: nothing was changed");
+	return 0;
+}

@@ -49,4 +49,12 @@ int secret_from_command(struct secret *s, const char *command,
 int secret_from_terminal(struct secret *s, const char *prompt,
 			 struct mb_err *err);
 
+/*
+ * secret_new_from_terminal - a new one, asked for twice
+ *
+ * Returns 0; -ENOKEY; -EINVAL if the two differ.
+ */
+int secret_new_from_terminal(struct secret *s, const char *prompt,
+			     const char *again, struct mb_err *err);
+
 #endif

@@ -9,7 +9,6 @@
 
 #include "cleanup.h"
 #include "key_file.h"
-#include "secret.h"
 
 static const char *environment_passfile(void)
 {
@@ -24,21 +23,8 @@ bool unlock_source_given(const struct unlock_source *source)
 	       environment_passfile();
 }
 
-static int ask(struct mb_backup *backup, struct secret *s, struct mb_err *err)
-{
-	const struct mb_backup_info *info = mb_backup_get_info(backup);
-	struct mb_err prompt; /* for its printable text */
-	int rc;
-
-	mb_err_set(&prompt, 0, "Backup password of %s: ",
-		   info->device_name ? info->device_name : info->source);
-	rc = secret_from_terminal(s, prompt.text, err);
-	return rc < 0 ? mb_err_prefix(err, rc, "%s", info->source) : 0;
-}
-
-static int get_password(struct mb_backup *backup,
-			const struct unlock_source *source, struct secret *s,
-			struct mb_err *err)
+int unlock_get_password(const struct unlock_source *source, const char *prompt,
+			struct secret *s, struct mb_err *err)
 {
 	if (source->passfile)
 		return secret_from_file(s, source->passfile, err);
@@ -46,7 +32,23 @@ static int get_password(struct mb_backup *backup,
 		return secret_from_command(s, source->extpass, err);
 	if (environment_passfile())
 		return secret_from_file(s, environment_passfile(), err);
-	return ask(backup, s, err);
+	return secret_from_terminal(s, prompt, err);
+}
+
+static int get_password(struct mb_backup *backup,
+			const struct unlock_source *source, struct secret *s,
+			struct mb_err *err)
+{
+	const struct mb_backup_info *info = mb_backup_get_info(backup);
+	bool asks = !source->passfile && !source->extpass &&
+		    !environment_passfile();
+	struct mb_err prompt; /* for its printable text */
+	int rc;
+
+	mb_err_set(&prompt, 0, "Backup password of %s: ",
+		   info->device_name ? info->device_name : info->source);
+	rc = unlock_get_password(source, prompt.text, s, err);
+	return rc < 0 && asks ? mb_err_prefix(err, rc, "%s", info->source) : rc;
 }
 
 int unlock_derive(struct mb_backup *backup, const struct unlock_source *source,

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "mb/backup.h"
+#include "secret.h"
 
 /* Where a backup's password is to come from; NULL where not given. */
 struct unlock_source {
@@ -15,6 +16,16 @@ struct unlock_source {
 
 /* True if one is given, here or by LARDER_PASSFILE in the environment. */
 bool unlock_source_given(const struct unlock_source *source);
+
+/*
+ * unlock_get_password - from the first that is there of: password file,
+ * command, LARDER_PASSFILE, terminal
+ * @prompt: what the terminal shows
+ *
+ * Returns 0; -ENOKEY if there is none; -EIO.
+ */
+int unlock_get_password(const struct unlock_source *source, const char *prompt,
+			struct secret *s, struct mb_err *err);
 
 /*
  * unlock_derive - the derived key, from the first that is there of: key file,
