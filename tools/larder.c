@@ -6,9 +6,8 @@
 #include "tool.h"
 
 static const struct command *const commands[] = {
-	&cmd_info,
-	&cmd_ls,
-	&cmd_key,
+	&cmd_devices, &cmd_pair, &cmd_backup, &cmd_password,
+	&cmd_info,    &cmd_ls,	 &cmd_key,    &cmd_doctor,
 };
 
 #define COUNT (sizeof(commands) / sizeof(*commands))
@@ -17,7 +16,7 @@ static void print_help(FILE *to)
 {
 	fputs("usage: larder COMMAND [ARGUMENT...]\n\n", to);
 	for (size_t i = 0; i < COUNT; i++)
-		fprintf(to, "  %-8s %s\n", commands[i]->name,
+		fprintf(to, "  %-9s %s\n", commands[i]->name,
 			commands[i]->summary);
 	fputs("\n\"larder COMMAND --help\" tells more; larderfs(8) mounts a backup.\n",
 	      to);

@@ -19,7 +19,8 @@ struct command {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct command cmd_info, cmd_key, cmd_ls;
+extern const struct command cmd_backup, cmd_devices, cmd_doctor, cmd_info,
+	cmd_key, cmd_ls, cmd_pair, cmd_password;
 
 /* Options that every command takes: larder(1), COMMON OPTIONS. */
 struct common {

@@ -36,6 +36,15 @@ LIBRARIES = {
     "sqlite3.h": {"core/store/manifest_vfs.h", "core/store/manifest_vfs.c",
                   "core/store/manifest_db.c"},
 }
+# the same outside of core: files, or whole folders
+OUTSIDE = {
+    "libimobiledevice/": {"tools/link/device.c", "tools/link/device_link.c",
+                          "tools/link/media.c"},
+    "usbmuxd.h": {"tools/link/device.c"},
+    "plist/": {"tools", "tools/link"},
+    "json-c/": {"tools"},
+    "fuse": {"fs"},
+}
 NEVER_IN_CORE = ("fuse", "libimobiledevice/", "usbmuxd", "json-c/", "libudev")
 SILENT = re.compile(r"\b(printf|fprintf|puts|fputs|putchar|perror|exit|_exit|"
                     r"abort|syslog|err|errx|warn|warnx)\s*\(")
@@ -95,6 +104,10 @@ def check_include(path, line, kind, target, headers):
                      + ", ".join(sorted(layers)))
         return
     if not path.startswith("core/"):
+        for prefix, places in OUTSIDE.items():
+            if target.startswith(prefix) and not {path, layer} & places:
+                complain(path, line, f"{target} belongs to "
+                         + ", ".join(sorted(places)))
         return
     if target.startswith(NEVER_IN_CORE):
         complain(path, line, f"core knows no {target}")

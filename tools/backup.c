@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/statvfs.h>
+
+#include "beneath.h"
+#include "bytes.h"
+#include "device_job.h"
+#include "host_info.h"
+#include "plistx.h"
+#include "staging.h"
+#include "watch.h"
+
+static const char usage[] =
+	"usage: larder backup [--udid UDID] [--network] [--full] [--keep N] DIR\n"
+	"\n"
+	"Makes or updates the backup of a connected device, in DIR/<UDID>. The\n"
+	"backup that is there stays as it is until the new one is complete.\n"
+	"\n"
+	"  --full             have everything sent, not only what changed\n"
+	"  --keep N           keep the N versions before this one, beside it\n" DEVICE_HELP_TEXT
+		COMMON_HELP_TEXT "\n"
+	"The password is not needed: the device encrypts. With one, it is tried\n"
+	"whether it opens the new backup.\n";
+
+enum { OPT_FULL = DEVICE_END, OPT_KEEP };
+
+struct wish {
+	struct device_wish device;
+	bool full;
+	int keep; /* -1: not said */
+	const char *dir;
+};
+
+struct backup {
+	struct device_job job;
+	struct staging *staging;
+	bool encrypted; /* by the device, with the backup password */
+};
+
+/* Room that a device leaves on a host, and folders of a fresh backup. */
+#define SPACE_RESERVE (128u << 20)
+#define FOLDERS 520
+
+static void backup_release(struct backup *b)
+{
+	device_job_close(&b->job);
+	staging_free(b->staging);
+}
+
+static inline void mb_auto_backup_release(struct backup *b)
+{
+	backup_release(b);
+}
+
+/* --- before -------------------------------------------------------------- */
+
+static uint64_t get_number(plist_t dict, const char *key)
+{
+	plist_t node = plistx_get(dict, key);
+	uint64_t value = 0;
+
+	if (plist_get_node_type(node) == PLIST_UINT)
+		plist_get_uint_val(node, &value);
+	return value;
+}
+
+/* What the device holds, programs included; 0 if it does not say. */
+static uint64_t get_used(struct device *device)
+{
+	mb_auto(plistx_free) plist_t usage_of_disk =
+		device_get(device, "com.apple.disk_usage", NULL);
+	uint64_t total = get_number(usage_of_disk, "TotalDataCapacity");
+	uint64_t free_bytes = get_number(usage_of_disk, "TotalDataAvailable");
+
+	return total > free_bytes ? total - free_bytes : 0;
+}
+
+/*
+ * Better to hear it now than after an hour. What a backup will need only the
+ * device knows; it asks for the space that is free before it sends anything.
+ */
+static int check_space(struct backup *b, struct mb_err *err)
+{
+	uint64_t used = get_used(b->job.device), avail;
+	char have[32], need[32];
+	struct statvfs v;
+
+	if (fstatvfs(staging_get_fd(b->staging), &v) < 0)
+		return mb_err_set(err, -errno, "%s: %s",
+				  staging_get_path(b->staging),
+				  strerror(errno));
+	avail = (uint64_t)v.f_bavail * v.f_frsize;
+	format_bytes(have, sizeof(have), avail);
+	if (avail < SPACE_RESERVE)
+		return mb_err_set(
+			err, -ENOSPC,
+			"%s: only %s free, a backup needs more: free space, or choose another folder",
+			staging_get_target(b->staging), have);
+	if (v.f_files && v.f_favail < FOLDERS && !staging_has_base(b->staging))
+		return mb_err_set(
+			err, -ENOSPC,
+			"%s: only %llu inodes free, a backup needs thousands: choose another file system",
+			staging_get_target(b->staging),
+			(unsigned long long)v.f_favail);
+	if (!staging_has_base(b->staging) && used > avail) {
+		format_bytes(need, sizeof(need), used);
+		progress_warn(
+			b->job.progress,
+			"the device holds %s, and %s are free here: the backup may not fit",
+			need, have);
+	}
+	return 0;
+}
+
+static void say_clone(struct backup *b)
+{
+	const struct clone_result *c = staging_get_clone(b->staging);
+
+	if (c->copied)
+		progress_note(b->job.progress,
+			      "this file system has no links: %" PRIu64
+			      " files of the last backup were copied",
+			      c->copied);
+}
+
+static void on_info_note(void *arg, const char *line)
+{
+	struct backup *b = arg;
+
+	progress_note(b->job.progress, "%s", line);
+}
+
+static int write_info(struct backup *b, struct mb_err *err)
+{
+	mb_auto(buf_release) struct buf xml = { 0 };
+	mb_auto(free) char *path = NULL;
+	int rc;
+
+	rc = host_info_make(b->job.device, b->job.media, &xml, on_info_note, b,
+			    err);
+	if (rc < 0)
+		return rc;
+	if (asprintf(&path, "%s/Info.plist", device_get_udid(b->job.device)) <
+	    0) {
+		path = NULL;
+		return mb_err_set(err, -ENOMEM, "out of memory");
+	}
+	/* another file than the last backup's, which may share it */
+	return beneath_write_file(staging_get_fd(b->staging), path,
+				  view_of(xml.ptr, xml.len), 0666, err);
+}
+
+/* --- the backup itself --------------------------------------------------- */
+
+static plist_t make_request(const char *udid, const struct wish *wish)
+{
+	plist_t request = plist_new_dict(), options;
+
+	plist_dict_set_item(request, "TargetIdentifier",
+			    plist_new_string(udid));
+	plist_dict_set_item(request, "SourceIdentifier",
+			    plist_new_string(udid));
+	if (wish->full) {
+		options = plist_new_dict();
+		plist_dict_set_item(options, "ForceFullBackup",
+				    plist_new_bool(1));
+		plist_dict_set_item(request, "Options", options);
+	}
+	return request;
+}
+
+static int transfer(struct backup *b, const struct wish *wish,
+		    struct mb_err *err)
+{
+	const char *udid = device_get_udid(b->job.device);
+	const struct host_dir dir = { staging_get_fd(b->staging), udid };
+	int rc;
+
+	progress_begin(b->job.progress, "backing up");
+	rc = device_job_ask(&b->job, "Backup", make_request(udid, wish), &dir,
+			    err);
+	progress_end(b->job.progress);
+	if (rc == -EKEYREJECTED)
+		return mb_err_set(
+			err, -ENOKEY,
+			"the device is only backed up encrypted: set a backup password with \"larder password on\"");
+	return rc;
+}
+
+/* With a password at hand: does it open what the device has made? */
+static int try_password(struct backup *b, struct mb_backup *made)
+{
+	const struct unlock_source *source = &b->job.common->unlock;
+	struct mb_err err;
+	int rc;
+
+	if (!unlock_source_given(source))
+		return 0;
+	rc = unlock(made, source, &err);
+	if (rc < 0)
+		progress_warn(b->job.progress,
+			      "the password does not open the new backup: %s",
+			      err.text);
+	return rc == 0;
+}
+
+/* Nothing takes the place of a good backup that is not one itself. */
+static int verify(struct backup *b, struct mb_err *err)
+{
+	mb_auto(mb_backup_free) struct mb_backup *made = NULL;
+	const struct mb_backup_info *info;
+	bool locked;
+	int rc;
+
+	rc = mb_backup_open(&made, staging_get_path(b->staging), err);
+	if (rc < 0)
+		return rc;
+	info = mb_backup_get_info(made);
+	if (!info->snapshot_state || !info->complete)
+		return mb_err_set(
+			err, -EBADMSG,
+			"the device says that it has finished, but Status.plist does not (\"%s\")",
+			info->snapshot_state ? info->snapshot_state : "none");
+	b->encrypted = info->encrypted;
+	locked = info->manifest_encrypted;
+	if (info->encrypted && try_password(b, made))
+		locked = false;
+	return locked ? 0 : mb_backup_load(made, err);
+}
+
+static int commit(struct backup *b, const struct wish *wish, struct mb_err *err)
+{
+	int rc;
+
+	if (watch_cancelled())
+		return mb_err_set(err, -ECANCELED, "cancelled");
+	rc = verify(b, err);
+	if (rc < 0)
+		return mb_err_prefix(err, rc, "the new backup is not good");
+	return staging_commit(b->staging, wish->keep, on_info_note, b, err);
+}
+
+static int make_backup(struct backup *b, const struct wish *wish,
+		       const struct common *c, struct mb_err *err)
+{
+	struct device *device;
+	int rc;
+
+	rc = device_job_open(&b->job, &wish->device, c, err);
+	if (rc < 0)
+		return rc;
+	device = b->job.device;
+	rc = staging_open(&b->staging, wish->dir, device_get_udid(device), err);
+	if (rc < 0)
+		return rc;
+	say_clone(b);
+	b->encrypted = device_get_bool(device, "com.apple.mobile.backup",
+				       "WillEncrypt");
+	progress_note(b->job.progress, "backing up %s to %s, %s", b->job.name,
+		      staging_get_target(b->staging),
+		      b->encrypted ? "encrypted" : "not encrypted");
+	rc = check_space(b, err);
+	if (rc == 0)
+		rc = device_job_sync(&b->job, err);
+	if (rc == 0)
+		rc = write_info(b, err);
+	if (rc == 0)
+		rc = device_job_connect(&b->job, err);
+	if (rc == 0)
+		rc = transfer(b, wish, err);
+	device_job_leave(&b->job);
+	return rc < 0 ? rc : commit(b, wish, err);
+}
+
+/* --- after --------------------------------------------------------------- */
+
+static void format_duration(char *out, size_t size, double seconds)
+{
+	long s = (long)(seconds + 0.5);
+
+	if (s < 60)
+		snprintf(out, size, "%.1f s", seconds);
+	else if (s < 3600)
+		snprintf(out, size, "%ld min %ld s", s / 60, s % 60);
+	else
+		snprintf(out, size, "%ld h %ld min", s / 3600, s % 3600 / 60);
+}
+
+static void say_summary(const struct backup *b)
+{
+	const struct session_counts *n = &b->job.counts;
+	char bytes[32], took[32];
+
+	format_bytes(bytes, sizeof(bytes), n->received_bytes);
+	format_duration(took, sizeof(took), progress_seconds(b->job.progress));
+	printf("%s\n", staging_get_target(b->staging));
+	printf("%" PRIuFAST64 " files new, %" PRIuFAST64
+	       " changed, %" PRIuFAST64 " removed; %s received in %s; %s\n",
+	       n->added, n->changed, n->removed, bytes, took,
+	       b->encrypted ? "encrypted" : "not encrypted");
+	if (!b->encrypted)
+		progress_note(
+			b->job.progress,
+			"an unencrypted backup lacks saved passwords, Wi-Fi and website passwords, Health data and the call history; \"larder password on\" turns encryption on");
+}
+
+static void add_count(json_object *o, const char *key, uint64_t value)
+{
+	json_object_object_add(o, key, json_object_new_uint64(value));
+}
+
+static void print_summary(const struct backup *b)
+{
+	const struct session_counts *n = &b->job.counts;
+	json_object *o = progress_event_new("finished");
+
+	json_add_text(o, "backup", staging_get_target(b->staging));
+	json_add_text(o, "udid", b->job.udid);
+	json_object_object_add(o, "encrypted",
+			       json_object_new_boolean(b->encrypted));
+	json_object_object_add(
+		o, "first",
+		json_object_new_boolean(!staging_has_base(b->staging)));
+	add_count(o, "files_new", n->added);
+	add_count(o, "files_changed", n->changed);
+	add_count(o, "files_removed", n->removed);
+	add_count(o, "bytes_received", n->received_bytes);
+	json_object_object_add(
+		o, "seconds",
+		json_object_new_double(progress_seconds(b->job.progress)));
+	progress_event(b->job.progress, o);
+}
+
+static void say_what_is_left(const struct backup *b)
+{
+	if (!b->staging || !b->job.progress)
+		return;
+	if (staging_has_base(b->staging))
+		progress_note(b->job.progress,
+			      "the backup before is as it was: %s",
+			      staging_get_target(b->staging));
+	else
+		progress_note(b->job.progress, "no backup was made");
+}
+
+static int finish(struct backup *b, int rc, const struct common *c,
+		  const struct mb_err *err)
+{
+	json_object *o;
+	int status;
+
+	if (rc == 0) {
+		if (c->json)
+			print_summary(b);
+		else if (!c->quiet)
+			say_summary(b);
+		return finish_output();
+	}
+	if (b->job.progress)
+		progress_end(b->job.progress);
+	status = fail(rc, err);
+	if (c->json && b->job.progress) {
+		o = progress_event_new("error");
+		json_add_text(o, "message", err->text);
+		json_object_object_add(o, "status",
+				       json_object_new_int(status));
+		progress_event(b->job.progress, o);
+	}
+	say_what_is_left(b);
+	return status;
+}
+
+static bool parse_keep(const char *text, int *keep)
+{
+	char *end;
+	long n = strtol(text, &end, 10);
+
+	*keep = (int)n;
+	return end != text && !*end && n >= 0 && n <= 100000;
+}
+
+/* Returns 0, or an exit status. */
+static int parse(struct wish *wish, struct common *c, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "full", no_argument, NULL, OPT_FULL },
+		{ "keep", required_argument, NULL, OPT_KEEP },
+		DEVICE_OPTIONS,
+		COMMON_OPTIONS,
+		{ 0 }
+	};
+	int option, taken;
+
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (option == OPT_FULL) {
+			wish->full = true;
+		} else if (option == OPT_KEEP) {
+			if (!parse_keep(optarg, &wish->keep))
+				return usage_error(&cmd_backup,
+						   "--keep takes a number");
+		} else if ((taken = device_option(&wish->device, option,
+						  optarg))) {
+			if (taken < 0)
+				return usage_error(
+					&cmd_backup,
+					"--timeout takes seconds, 1 to 86400");
+		} else if (!common_option(c, &cmd_backup, option, optarg)) {
+			return usage_error(&cmd_backup, NULL);
+		}
+	}
+	if (argc - optind != 1)
+		return usage_error(&cmd_backup, "backup takes one DIR");
+	wish->dir = argv[optind];
+	return 0;
+}
+
+static int run(int argc, char **argv)
+{
+	mb_auto(backup_release) struct backup b = { 0 };
+	struct wish wish = { .keep = -1 };
+	struct common c = { 0 };
+	struct mb_err err;
+	int rc = parse(&wish, &c, argc, argv);
+
+	if (rc)
+		return rc;
+	rc = make_backup(&b, &wish, &c, &err);
+	return finish(&b, rc, &c, &err);
+}
+
+const struct command cmd_backup = {
+	.name = "backup",
+	.summary = "make or update the backup of a connected device",
+	.usage = usage,
+	.run = run,
+};

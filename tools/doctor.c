@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "doctor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "device.h"
+
+static const char usage[] =
+	"usage: larder doctor [--json] [DIR]\n"
+	"\n"
+	"Looks at what backups need and says for each thing that is wrong how to\n"
+	"mend it: usbmuxd, devices, pairing; the folder for backups DIR (default:\n"
+	"the working folder), its space and what its file system can do; what\n"
+	"mounting needs.\n"
+	"\n"
+	"Ends with 0 if nothing failed, 4 if only devices did, else 1.\n"
+	"\n"
+	"  --json             output for machines\n";
+
+/* --- results ----------------------------------------------------------- */
+
+static const char *const words[] = { "ok", "note", "FAILED", "FAILED" };
+static const char *const json_words[] = { "ok", "note", "failed", "failed" };
+
+static void print_json(const char *check, enum verdict verdict,
+		       const char *finding, const char *mend)
+{
+	json_object *o = json_object_new_object();
+
+	json_add_text(o, "check", check);
+	json_add_text(o, "status", json_words[verdict]);
+	json_add_text(o, "finding", finding);
+	json_add_text(o, "mend", mend);
+	json_print(o);
+}
+
+void doctor_found(struct doctor *d, const char *check, enum verdict verdict,
+		  const char *mend, const char *fmt, ...)
+{
+	char text[400];
+	struct mb_err finding; /* for its printable text */
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	mb_err_set(&finding, 0, "%s", text);
+	d->device_failed |= verdict == FAILED_DEVICE;
+	d->other_failed |= verdict == FAILED;
+	if (d->common->json) {
+		print_json(check, verdict, finding.text, mend);
+	} else {
+		printf("%-6s  %s: %s\n", words[verdict], check, finding.text);
+		if (mend)
+			printf("%-6s    -> %s\n", "", mend);
+	}
+	fflush(stdout); /* some checks take a while */
+}
+
+/* --- this system ------------------------------------------------------- */
+
+/* True if a line of os-release for @key names @id among its words. */
+static bool line_names(const char *line, const char *key, const char *id)
+{
+	size_t key_len = strlen(key), id_len = strlen(id);
+	const char *at;
+
+	if (strncmp(line, key, key_len) || line[key_len] != '=')
+		return false;
+	for (at = line + key_len; (at = strstr(at, id)); at += id_len)
+		if (strchr("=\"' ", at[-1]) && strchr("\"' \n", at[id_len]))
+			return true;
+	return false;
+}
+
+static bool distribution_is(const char *id)
+{
+	FILE *f = fopen("/etc/os-release", "re");
+	char line[512];
+	bool found = false;
+
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = line_names(line, "ID", id) ||
+			line_names(line, "ID_LIKE", id);
+	if (f)
+		fclose(f);
+	return found;
+}
+
+void install_command(char *out, size_t size, const char *package)
+{
+	const char *how = "install the package";
+
+	if (distribution_is("debian") || distribution_is("ubuntu"))
+		how = "sudo apt install";
+	else if (distribution_is("fedora") || distribution_is("rhel"))
+		how = "sudo dnf install";
+	else if (distribution_is("arch"))
+		how = "sudo pacman -S";
+	snprintf(out, size, "%s %s", how, package);
+}
+
+bool in_path(const char *program)
+{
+	const char *path = getenv("PATH");
+
+	while (path && *path) {
+		size_t len = strcspn(path, ":");
+		char file[PATH_MAX];
+
+		snprintf(file, sizeof(file), "%.*s/%s", (int)len, path,
+			 program);
+		if (access(file, X_OK) == 0)
+			return true;
+		path += len + (path[len] == ':');
+	}
+	return false;
+}
+
+/* --- mounting ---------------------------------------------------------- */
+
+static void look_at_fuse(struct doctor *d)
+{
+	mb_auto(close) int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	int error = errno;
+	char install[64];
+	struct stat st;
+
+	install_command(install, sizeof(install), "fuse3");
+	if (fd >= 0)
+		doctor_found(d, "fuse", FINE, NULL, "/dev/fuse can be opened");
+	else if (stat("/dev/fuse", &st) < 0)
+		doctor_found(
+			d, "fuse", FAILED, "sudo modprobe fuse",
+			"there is no /dev/fuse: backups cannot be mounted");
+	else
+		doctor_found(d, "fuse", FAILED, "sudo chmod 666 /dev/fuse",
+			     "/dev/fuse: %s: backups cannot be mounted",
+			     strerror(error));
+	if (in_path("fusermount3"))
+		doctor_found(d, "fusermount3", FINE, NULL, "is installed");
+	else
+		doctor_found(d, "fusermount3", FAILED, install,
+			     "is not installed: only root can mount backups");
+}
+
+static void look_for_larderfs(struct doctor *d)
+{
+	char self[PATH_MAX], beside[PATH_MAX + 16];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	self[n < 0 ? 0 : n] = '\0';
+	slash = strrchr(self, '/');
+	if (slash)
+		*slash = '\0';
+	snprintf(beside, sizeof(beside), "%s/larderfs", self);
+	if (slash && access(beside, X_OK) == 0)
+		doctor_found(d, "larderfs", FINE, NULL, "%s", beside);
+	else if (in_path("larderfs"))
+		doctor_found(d, "larderfs", FINE, NULL, "found in PATH");
+	else
+		doctor_found(d, "larderfs", FAILED,
+			     "meson install -C build, in larder's sources",
+			     "neither beside larder nor in PATH");
+}
+
+void doctor_look_at_mounting(struct doctor *d)
+{
+	look_at_fuse(d);
+	look_for_larderfs(d);
+}
+
+static void tell_versions(struct doctor *d)
+{
+	doctor_found(d, "versions", FINE, NULL,
+		     "larder " LARDER_VERSION
+		     ", built with libimobiledevice %s, " LIBRARY_VERSIONS,
+		     device_library_version());
+}
+
+/* ----------------------------------------------------------------------- */
+
+static int run(int argc, char **argv)
+{
+	static const struct option options[] = { COMMON_OPTIONS, { 0 } };
+	struct common c = { 0 };
+	struct doctor d = { .common = &c };
+	int option, rc;
+
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1)
+		if (!common_option(&c, &cmd_doctor, option, optarg))
+			return usage_error(&cmd_doctor, NULL);
+	if (argc - optind > 1)
+		return usage_error(&cmd_doctor, "doctor takes at most a DIR");
+	tell_versions(&d);
+	doctor_look_at_devices(&d);
+	doctor_look_at_folder(&d, optind < argc ? argv[optind] : ".");
+	doctor_look_at_mounting(&d);
+	rc = finish_output();
+	if (rc != EXIT_FINE || d.other_failed)
+		return EXIT_FAILED;
+	return d.device_failed ? EXIT_DEVICE : EXIT_FINE;
+}
+
+const struct command cmd_doctor = {
+	.name = "doctor",
+	.summary = "what is wrong with this computer, and how to mend it",
+	.usage = usage,
+	.run = run,
+};

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "device_error.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+struct device_error {
+	int code;
+	int rc;
+	const char *what;
+	const char *advice; /* NULL: none is known */
+};
+
+#define RETRY "restart the device and try again"
+
+static const struct device_error errors[] = {
+	{ 1, -EREMOTEIO, "internal error", RETRY },
+	{ 2, -EREMOTEIO, "several errors", RETRY },
+	{ 3, -EREMOTEIO, "an earlier snapshot is in its way", RETRY },
+	{ 4, -EREMOTEIO, "it misses a file of the backup",
+	  "try again with --full" },
+	{ 5, -EREMOTEIO, "a folder was expected", RETRY },
+	{ 6, -EREMOTEIO, "a file was expected", RETRY },
+	{ 7, -EREMOTEIO, "too many links", RETRY },
+	{ 8, -EREMOTEIO, "an attribute is missing", RETRY },
+	{ 10, -EREMOTEIO, "it did not understand the request", NULL },
+	{ 11, -EREMOTEIO, "it cannot read a file of the backup",
+	  "try again with --full" },
+	{ 13, -EHOSTDOWN, "it is locked", "unlock it and try again" },
+	{ 14, -EBUSY, "another backup or restore is running",
+	  "wait until it has ended, or restart the device" },
+	{ 17, -EREMOTEIO, "it asks for another attempt", "try again" },
+	{ 25, -EBUSY, "a restore from iCloud is running",
+	  "wait until it has ended" },
+	{ 26, -EREMOTEIO, "a file is on another volume", RETRY },
+	{ 100, -EREMOTEIO, "a system error", RETRY },
+	{ 101, -EREMOTEIO, "it cannot read its own files", RETRY },
+	{ 102, -EREMOTEIO, "it cannot write its own files", RETRY },
+	{ 103, -EREMOTEIO, "it could not read from this computer",
+	  "check the disk and the permissions of the backup folder" },
+	{ 104, -EREMOTEIO, "it could not write to this computer",
+	  "check the disk and the permissions of the backup folder" },
+	{ DEVICE_ERROR_HOST_FULL, -ENOSPC,
+	  "there is not enough space on this computer",
+	  "free space, or choose another folder" },
+	{ 106, -EREMOTEIO, "there is not enough space on the device",
+	  "free space on it" },
+	{ DEVICE_ERROR_CANCELLED, -ECANCELED, "cancelled on the device", NULL },
+	{ 203, -EREMOTEIO, "the backup is of a version that it cannot use",
+	  "update the device, or try again with --full" },
+	{ 204, -EREMOTEIO, "there is no complete backup",
+	  "try again with --full" },
+	{ 205, -EREMOTEIO, "the backup is damaged", "try again with --full" },
+	{ DEVICE_ERROR_PASSWORD, -EKEYREJECTED,
+	  "the backup password is wrong, or one is required",
+	  "see \"larder password --help\"" },
+	{ DEVICE_ERROR_LOCKED, -EHOSTDOWN, "it is locked",
+	  "unlock it, enter the passcode when it asks, and try again" },
+	{ 210, -EREMOTEIO, "it has no account", NULL },
+	{ 211, -EREMOTEIO, "Find My is turned on",
+	  "turn it off in the settings of the device" },
+	{ 212, -EREMOTEIO, "its setup is not finished",
+	  "finish the setup assistant on it" },
+	{ 223, -EREMOTEIO, "it put the request off", "try again later" },
+};
+
+static const struct device_error *find(int64_t code)
+{
+	for (size_t i = 0; i < sizeof(errors) / sizeof(*errors); i++)
+		if (errors[i].code == code)
+			return &errors[i];
+	return NULL;
+}
+
+int device_error_describe(int64_t code, const char *description,
+			  struct mb_err *err)
+{
+	const struct device_error *e = find(code);
+	const char *what = e ? e->what : "an error that larder does not know";
+	const char *advice = e ? e->advice : NULL;
+
+	if (code >= 300 && code <= 307)
+		what = "a network error between it and iCloud";
+	if (!description || !*description)
+		description = "no further words";
+	return mb_err_set(err, e ? e->rc : -EREMOTEIO,
+			  "the device says: %s (%lld, \"%s\")%s%s", what,
+			  (long long)code, description, advice ? ": " : "",
+			  advice ? advice : "");
+}
+
+/*
+ * Status codes of the device's file operations; the device maps them back to
+ * errors of its own. Of other errors it knows only that there was one.
+ */
+int device_status_of(int rc)
+{
+	switch (rc) {
+	case 0:
+		return 0;
+	case -ENOENT:
+		return -6;
+	case -EEXIST:
+		return -7;
+	case -ENOTDIR:
+		return -8;
+	case -EISDIR:
+		return -9;
+	case -ELOOP:
+		return -10;
+	case -EIO:
+		return -11;
+	case -ENOSPC:
+	case -EDQUOT:
+		return -15;
+	default:
+		return -1;
+	}
+}

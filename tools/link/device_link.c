@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A link to a service of a device. libimobiledevice exists with three TLS
+ * libraries, which wait in different ways. What is done here holds for each:
+ *
+ *   - All waiting is done by poll(2) on the socket. Then one call takes one
+ *     TLS record, for which there is always room: nothing that was decrypted
+ *     stays behind where poll cannot see it.
+ *   - A readable socket may hold nothing for us: the rest of a record may be
+ *     on its way, and TLS 1.3 begins with session tickets. Where the library
+ *     leaves waiting to the socket (1.3.0 with OpenSSL), that does not block,
+ *     and it says so at once. Else it waits itself; the watching thread can
+ *     get it out (watch_guard).
+ *   - An error says nothing about its cause. The socket itself does.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <libimobiledevice/libimobiledevice.h>
+#include <libimobiledevice/lockdown.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "device.h"
+#include "device_inside.h"
+#include "watch.h"
+
+/*
+ * What a link has received so far. A message begins with four bytes of
+ * length, and the first ones are asked for alone: that is the one call that
+ * can end without bytes, and leave everything in order, with all versions and
+ * TLS libraries. Session tickets are over with the first bytes.
+ */
+enum received {
+	NOTHING,
+	LENGTH, /* what belongs to it may already be decrypted */
+	PLENTY,
+};
+#define LENGTH_LEN 4
+
+struct device_link {
+	struct link link;
+	idevice_connection_t connection;
+	int fd;
+	bool tls;
+	enum received received;
+	int stuck; /* reads in a row that failed though there are bytes */
+	struct device_link *notes;
+	void (*readable)(void *arg);
+	void *arg;
+};
+
+/* The first read's time: for who may wait, and for who may not. */
+#define FIRST_MS 5000
+#define FIRST_NOW_MS 20
+#define STUCK_MAX 200
+#define STUCK_PAUSE_MS 1
+
+/*
+ * A read has failed: 0 if that was the end, -EAGAIN if there is just nothing
+ * yet, -EIO if there are bytes that nothing can be made of.
+ */
+static ssize_t look_at_socket(struct device_link *l)
+{
+	char byte;
+	ssize_t n = recv(l->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	if (n == 0)
+		return 0;
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? -EAGAIN : 0;
+	/* they may also have come just now */
+	if (++l->stuck > STUCK_MAX)
+		return -EIO;
+	return watch_pause(STUCK_PAUSE_MS) < 0 ? -ECANCELED : -EAGAIN;
+}
+
+static idevice_error_t read_tls(struct device_link *l, void *out, size_t len,
+				unsigned first_ms, uint32_t *got)
+{
+	*got = 0;
+	if (l->received == NOTHING)
+		return idevice_connection_receive_timeout(
+			l->connection, out, LENGTH_LEN, got, first_ms);
+	l->received = PLENTY;
+	return idevice_connection_receive(
+		l->connection, out, len > INT32_MAX ? INT32_MAX : (uint32_t)len,
+		got);
+}
+
+static ssize_t take_tls(struct device_link *l, void *out, size_t len,
+			unsigned first_ms)
+{
+	idevice_error_t error;
+	uint32_t got;
+	int rc;
+
+	watch_guard(l->fd);
+	error = read_tls(l, out, len, first_ms, &got);
+	rc = watch_unguard();
+	if (rc < 0)
+		return rc;
+	if (error == IDEVICE_E_SUCCESS && got) {
+		if (l->received == NOTHING)
+			l->received = LENGTH;
+		l->stuck = 0;
+		return got;
+	}
+	return error == IDEVICE_E_TIMEOUT ? -EAGAIN : look_at_socket(l);
+}
+
+static ssize_t take(struct device_link *l, void *out, size_t len,
+		    unsigned first_ms)
+{
+	ssize_t n;
+
+	if (l->tls)
+		return take_tls(l, out, len, first_ms);
+	n = recv(l->fd, out, len, MSG_DONTWAIT);
+	return n < 0 ? look_at_socket(l) : n;
+}
+
+static int wait_for_bytes(struct device_link *l)
+{
+	for (;;) {
+		bool noted = false;
+		int rc =
+			watch_wait(l->fd, l->notes ? l->notes->fd : -1, &noted);
+
+		if (rc < 0 || !noted)
+			return rc;
+		l->readable(l->arg);
+	}
+}
+
+static ssize_t recv_link(struct link *link, void *out, size_t len)
+{
+	struct device_link *l = (struct device_link *)link;
+	ssize_t n;
+
+	do {
+		int rc = l->received == LENGTH ? 0 : wait_for_bytes(l);
+
+		if (rc < 0)
+			return rc;
+		n = take(l, out, len, FIRST_MS);
+	} while (n == -EAGAIN);
+	return n;
+}
+
+ssize_t device_recv_now(struct link *link, void *out, size_t len)
+{
+	struct device_link *l = (struct device_link *)link;
+	struct pollfd fd = { .fd = l->fd, .events = POLLIN };
+
+	if (l->received != LENGTH && poll(&fd, 1, 0) <= 0)
+		return -EAGAIN;
+	return take(l, out, len, FIRST_NOW_MS);
+}
+
+static ssize_t put(struct device_link *l, const char *ptr, size_t len)
+{
+	struct pollfd fd = { .fd = l->fd, .events = POLLOUT };
+	uint32_t sent = 0;
+
+	/* before the library, which may give up after a second */
+	while (poll(&fd, 1, -1) < 0)
+		if (errno != EINTR)
+			return -EIO;
+	if (!l->tls)
+		return send(l->fd, ptr, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (len > LINK_RECV_MIN)
+		len = LINK_RECV_MIN; /* a record */
+	if (idevice_connection_send(l->connection, ptr, (uint32_t)len, &sent) !=
+	    IDEVICE_E_SUCCESS)
+		return -1;
+	return sent;
+}
+
+static int send_link(struct link *link, const void *ptr, size_t len)
+{
+	struct device_link *l = (struct device_link *)link;
+	const char *p = ptr;
+	int rc = 0;
+
+	watch_guard(l->fd);
+	while (len && rc == 0) {
+		ssize_t n = put(l, p, len);
+
+		if (n > 0) {
+			p += n;
+			len -= (size_t)n;
+		} else if (l->tls || n == 0 ||
+			   (errno != EAGAIN && errno != EINTR)) {
+			rc = -EPIPE;
+		}
+	}
+	if (rc == 0) {
+		watch_unguard();
+		return 0;
+	}
+	rc = watch_unguard();
+	return rc < 0 ? rc : -EPIPE;
+}
+
+/*
+ * Some TLS libraries wait for the other side's goodbye; once nothing can be
+ * received, they do not.
+ */
+static void free_link(struct link *link)
+{
+	struct device_link *l = (struct device_link *)link;
+
+	watch_guard(l->fd);
+	if (l->tls)
+		shutdown(l->fd, SHUT_RD);
+	idevice_disconnect(l->connection);
+	watch_unguard();
+	free(l);
+}
+
+static struct link *make(idevice_connection_t connection, bool tls)
+{
+	struct device_link *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->link = (struct link){ recv_link, send_link, free_link };
+	l->connection = connection;
+	l->tls = tls;
+	idevice_connection_get_fd(connection, &l->fd);
+	fcntl(l->fd, F_SETFD, FD_CLOEXEC);
+	fcntl(l->fd, F_SETFL, O_RDWR | O_NONBLOCK);
+	return &l->link;
+}
+
+int device_guard_next(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		close(fd);
+	watch_guard(fd);
+	return fd;
+}
+
+/*
+ * On a socket that does not block, 1.3.0 sleeps for 100 ms at each step of the
+ * handshake.
+ */
+static idevice_error_t start_tls(idevice_connection_t connection)
+{
+	int fd;
+
+	if (idevice_connection_get_fd(connection, &fd) == IDEVICE_E_SUCCESS)
+		fcntl(fd, F_SETFL, O_RDWR);
+	return idevice_connection_enable_ssl(connection);
+}
+
+int device_link_open(struct link **out, struct idevice_private *device,
+		     const struct lockdownd_service_descriptor *service)
+{
+	idevice_connection_t connection = NULL;
+	idevice_error_t error;
+	int rc;
+
+	device_guard_next();
+	error = idevice_connect(device, service->port, &connection);
+	if (error == IDEVICE_E_SUCCESS && service->ssl_enabled)
+		error = start_tls(connection);
+	rc = watch_unguard();
+	if (rc == 0 && error != IDEVICE_E_SUCCESS)
+		rc = -EPIPE;
+	if (rc == 0) {
+		*out = make(connection, service->ssl_enabled);
+		rc = *out ? 0 : -ENOMEM;
+	}
+	if (rc < 0 && connection)
+		idevice_disconnect(connection);
+	return rc;
+}
+
+void device_observe(struct link *link, struct link *notes,
+		    void (*readable)(void *arg), void *arg)
+{
+	struct device_link *l = (struct device_link *)link;
+
+	l->notes = (struct device_link *)notes;
+	l->readable = readable;
+	l->arg = arg;
+}

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "host_dir.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "beneath.h"
+#include "bytes.h"
+#include "clone.h"
+
+/* Longest name that a device may use; real ones stay far below. */
+#define NAME_MAX_LEN 1024
+
+/* A name that was checked: relative, without empty components. */
+struct path {
+	char text[NAME_MAX_LEN + 1];
+};
+
+static int refuse(struct host_name name, const char *why, struct mb_err *err)
+{
+	return mb_err_set(err, -EPROTO, "the device named \"%.*s\", %s",
+			  (int)(name.len < 200 ? name.len : 200), name.ptr,
+			  why);
+}
+
+/* The system refused: @verb is "create", "open", ... */
+static int failed(int rc, const char *verb, const struct path *path,
+		  struct mb_err *err)
+{
+	return mb_err_set(err, rc, "cannot %s %s: %s", verb, path->text,
+			  strerror(-rc));
+}
+
+/* "-YYYYMMDD-HHMMSS" */
+static bool is_stamp(const char *text, size_t len)
+{
+	if (len != 16 || text[0] != '-' || text[9] != '-')
+		return false;
+	for (size_t i = 1; i < len; i++)
+		if (i != 9 && !isdigit((unsigned char)text[i]))
+			return false;
+	return true;
+}
+
+static bool is_device_folder(const struct host_dir *dir, const char *name,
+			     size_t len)
+{
+	size_t udid_len = strlen(dir->udid);
+
+	if (len < udid_len || memcmp(name, dir->udid, udid_len) != 0)
+		return false;
+	return len == udid_len || is_stamp(name + udid_len, len - udid_len);
+}
+
+static int check_component(const struct host_dir *dir, struct host_name name,
+			   const char *part, size_t len, bool first,
+			   struct mb_err *err)
+{
+	if (len == 2 && part[0] == '.' && part[1] == '.')
+		return refuse(name, "which leads out of its folder", err);
+	if (first && !is_device_folder(dir, part, len))
+		return refuse(name, "which is outside of its folder", err);
+	return 0;
+}
+
+/*
+ * The only way from a name to a path. Repeated and final slashes, and ".",
+ * mean nothing and are dropped.
+ */
+static int check(struct path *out, const struct host_dir *dir,
+		 struct host_name name, struct mb_err *err)
+{
+	size_t used = 0, at = 0;
+
+	if (name.len > NAME_MAX_LEN)
+		return refuse(name, "a name that is too long", err);
+	if (memchr(name.ptr, '\0', name.len))
+		return refuse(name, "a name with a zero byte in it", err);
+	if (name.len && name.ptr[0] == '/')
+		return refuse(name, "which is outside of its folder", err);
+	while (at < name.len) {
+		const char *part = name.ptr + at;
+		const char *slash = memchr(part, '/', name.len - at);
+		size_t len = slash ? (size_t)(slash - part) : name.len - at;
+		int rc;
+
+		at += len + 1;
+		if (len == 0 || (len == 1 && part[0] == '.'))
+			continue;
+		rc = check_component(dir, name, part, len, used == 0, err);
+		if (rc < 0)
+			return rc;
+		if (used)
+			out->text[used++] = '/';
+		memcpy(out->text + used, part, len);
+		used += len;
+	}
+	if (!used)
+		return refuse(name, "which is no name", err);
+	out->text[used] = '\0';
+	return 0;
+}
+
+int host_dir_check(const struct host_dir *dir, struct host_name name,
+		   struct mb_err *err)
+{
+	struct path path;
+
+	return check(&path, dir, name, err);
+}
+
+static bool is_hex(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (!isxdigit((unsigned char)text[i]))
+			return false;
+	return true;
+}
+
+bool host_dir_is_payload(const struct host_dir *dir, struct host_name name)
+{
+	size_t udid_len = strlen(dir->udid);
+	const char *p = name.ptr + udid_len + 1;
+
+	if (name.len < udid_len + 41 || memcmp(name.ptr, dir->udid, udid_len) ||
+	    name.ptr[udid_len] != '/')
+		return false;
+	if (name.len == udid_len + 41)
+		return is_hex(p, 40);
+	return name.len == udid_len + 44 && p[2] == '/' && is_hex(p, 2) &&
+	       is_hex(p + 3, 40);
+}
+
+int host_dir_open(const struct host_dir *dir, struct host_name name,
+		  int64_t *len, struct mb_err *err)
+{
+	struct path path;
+	int rc = check(&path, dir, name, err);
+
+	if (rc < 0)
+		return rc;
+	rc = beneath_open_file(dir->fd, path.text, len);
+	return rc < 0 ? failed(rc, "open", &path, err) : rc;
+}
+
+int host_dir_create(const struct host_dir *dir, struct host_name name,
+		    bool *replaced, struct mb_err *err)
+{
+	struct path path;
+	int rc;
+
+	*replaced = false;
+	rc = check(&path, dir, name, err);
+	if (rc < 0)
+		return rc;
+	rc = beneath_create_file(dir->fd, path.text, 0666);
+	*replaced = rc == -EEXIST;
+	if (*replaced) {
+		/* never written in place: others may share it */
+		rc = beneath_remove(dir->fd, path.text);
+		if (rc == 0)
+			rc = beneath_create_file(dir->fd, path.text, 0666);
+	}
+	return rc < 0 ? failed(rc, "create", &path, err) : rc;
+}
+
+/* The folders above, as far as they are missing. */
+static int make_parents(const struct host_dir *dir, struct path *path)
+{
+	char *slash = path->text;
+	int rc = 0;
+
+	while ((slash = strchr(slash, '/')) && (rc == 0 || rc == -EEXIST)) {
+		*slash = '\0';
+		rc = beneath_make_dir(dir->fd, path->text, 0777);
+		*slash++ = '/';
+	}
+	return rc == -EEXIST ? 0 : rc;
+}
+
+int host_dir_make_dir(const struct host_dir *dir, struct host_name name,
+		      struct mb_err *err)
+{
+	struct path path;
+	int rc = check(&path, dir, name, err);
+
+	if (rc < 0)
+		return rc;
+	rc = beneath_make_dir(dir->fd, path.text, 0777);
+	if (rc == -ENOENT) {
+		rc = make_parents(dir, &path);
+		if (rc == 0)
+			rc = beneath_make_dir(dir->fd, path.text, 0777);
+	}
+	return rc < 0 ? failed(rc, "create the folder", &path, err) : 0;
+}
+
+int host_dir_move(const struct host_dir *dir, struct host_name from,
+		  struct host_name to, bool *replaced, struct mb_err *err)
+{
+	struct path a, b;
+	struct stat st;
+	int rc;
+
+	*replaced = false;
+	if ((rc = check(&a, dir, from, err)) < 0 ||
+	    (rc = check(&b, dir, to, err)) < 0)
+		return rc;
+	/* before anything is removed: is there something to move? */
+	rc = beneath_stat(dir->fd, a.text, &st);
+	if (rc < 0)
+		return failed(rc, "move", &a, err);
+	if (!strcmp(a.text, b.text))
+		return 0;
+	rc = beneath_stat(dir->fd, b.text, &st);
+	*replaced = rc == 0;
+	if (*replaced && S_ISDIR(st.st_mode)) {
+		rc = beneath_remove(dir->fd, b.text);
+		if (rc < 0)
+			return failed(rc, "replace", &b, err);
+	}
+	rc = beneath_rename(dir->fd, a.text, b.text);
+	return rc < 0 ? failed(rc, "move", &a, err) : 0;
+}
+
+int host_dir_remove(const struct host_dir *dir, struct host_name name,
+		    bool *removed, struct mb_err *err)
+{
+	struct path path;
+	int rc;
+
+	*removed = false;
+	rc = check(&path, dir, name, err);
+	if (rc < 0)
+		return rc;
+	rc = beneath_remove(dir->fd, path.text);
+	*removed = rc == 0;
+	if (rc == 0 || rc == -ENOENT)
+		return 0;
+	return failed(rc, "remove", &path, err);
+}
+
+int host_dir_copy(const struct host_dir *dir, struct host_name from,
+		  struct host_name to, struct mb_err *err)
+{
+	struct path a, b;
+	int rc;
+
+	if ((rc = check(&a, dir, from, err)) < 0 ||
+	    (rc = check(&b, dir, to, err)) < 0)
+		return rc;
+	if (!strncmp(b.text, a.text, strlen(a.text)) &&
+	    (b.text[strlen(a.text)] == '/' || !b.text[strlen(a.text)]))
+		return failed(-EINVAL, "copy into itself", &a, err);
+	rc = beneath_remove(dir->fd, b.text);
+	if (rc == 0 || rc == -ENOENT)
+		rc = clone_entry(dir->fd, a.text, dir->fd, b.text, CLONE_COPY,
+				 NULL);
+	return rc < 0 ? failed(rc, "copy", &a, err) : 0;
+}
+
+int host_dir_list(const struct host_dir *dir, struct host_name name,
+		  int (*each)(void *arg, const char *entry,
+			      const struct stat *st),
+		  void *arg, struct mb_err *err)
+{
+	struct path path;
+	struct dirent *e;
+	DIR *d;
+	int fd, rc;
+
+	rc = check(&path, dir, name, err);
+	if (rc < 0)
+		return rc;
+	fd = beneath_open_dir(dir->fd, path.text);
+	if (fd == -ENOENT)
+		return 0;
+	if (fd < 0)
+		return failed(fd, "list", &path, err);
+	d = fdopendir(fd);
+	if (!d) {
+		close(fd);
+		return failed(-ENOMEM, "list", &path, err);
+	}
+	rc = 0;
+	while (rc == 0 && (errno = 0, e = readdir(d))) {
+		struct stat st;
+
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ||
+		    fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		rc = each(arg, e->d_name, &st);
+	}
+	if (rc == 0 && errno)
+		rc = failed(-errno, "list", &path, err);
+	closedir(d);
+	return rc;
+}
+
+int host_dir_free_space(const struct host_dir *dir, uint64_t *bytes,
+			struct mb_err *err)
+{
+	struct statvfs v;
+
+	if (fstatvfs(dir->fd, &v) < 0)
+		return mb_err_set(err, -errno, "free space: %s",
+				  strerror(errno));
+	/* blocks are counted in fragments */
+	*bytes = (uint64_t)v.f_bavail * v.f_frsize;
+	return 0;
+}
