@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,7 @@ struct wish {
 struct backup {
 	struct device_job job;
 	struct staging *staging;
+	const struct wish *wish;
 	bool encrypted; /* by the device, with the backup password */
 };
 
@@ -136,24 +138,70 @@ static void on_info_note(void *arg, const char *line)
 	progress_note(b->job.progress, "%s", line);
 }
 
-static int write_info(struct backup *b, struct mb_err *err)
+static int write_info(struct backup *b, const struct buf *xml,
+		      struct mb_err *err)
 {
-	mb_auto(buf_release) struct buf xml = { 0 };
 	mb_auto(free) char *path = NULL;
-	int rc;
 
-	rc = host_info_make(b->job.device, b->job.media, &xml, on_info_note, b,
-			    err);
-	if (rc < 0)
-		return rc;
-	if (asprintf(&path, "%s/Info.plist", device_get_udid(b->job.device)) <
-	    0) {
+	if (asprintf(&path, "%s/Info.plist", b->job.udid) < 0) {
 		path = NULL;
 		return mb_err_set(err, -ENOMEM, "out of memory");
 	}
 	/* another file than the last backup's, which may share it */
 	return beneath_write_file(staging_get_fd(b->staging), path,
-				  view_of(xml.ptr, xml.len), 0666, err);
+				  view_of(xml->ptr, xml->len), 0666, err);
+}
+
+/* --- two things at once: the clone here, and questions to the device ------ */
+
+struct cloning {
+	struct backup *b;
+	struct mb_err err;
+	int rc;
+};
+
+static void *run_cloning(void *arg)
+{
+	struct cloning *c = arg;
+
+	c->rc = staging_open(&c->b->staging, c->b->wish->dir, c->b->job.udid,
+			     &c->err);
+	return NULL;
+}
+
+/* Info.plist's content, and the sync lock. */
+static int ask_device(struct backup *b, struct buf *xml, struct mb_err *err)
+{
+	int rc = device_job_sync(&b->job, err);
+
+	if (rc == 0)
+		rc = host_info_make(b->job.device, b->job.media, xml,
+				    on_info_note, b, err);
+	return rc;
+}
+
+static int prepare(struct backup *b, struct mb_err *err)
+{
+	mb_auto(buf_release) struct buf xml = { 0 };
+	struct cloning cloning = { .b = b };
+	pthread_t thread;
+	bool aside = pthread_create(&thread, NULL, run_cloning, &cloning) == 0;
+	int rc;
+
+	rc = ask_device(b, &xml, err);
+	if (aside)
+		pthread_join(thread, NULL);
+	else if (rc == 0)
+		run_cloning(&cloning);
+	if (rc == 0 && cloning.rc < 0) {
+		*err = cloning.err;
+		rc = cloning.rc;
+	}
+	if (rc < 0)
+		return rc;
+	say_clone(b);
+	rc = check_space(b, err);
+	return rc < 0 ? rc : write_info(b, &xml, err);
 }
 
 /* --- the backup itself --------------------------------------------------- */
@@ -175,16 +223,15 @@ static plist_t make_request(const char *udid, const struct wish *wish)
 	return request;
 }
 
-static int transfer(struct backup *b, const struct wish *wish,
-		    struct mb_err *err)
+static int transfer(struct backup *b, struct mb_err *err)
 {
-	const char *udid = device_get_udid(b->job.device);
+	const char *udid = b->job.udid;
 	const struct host_dir dir = { staging_get_fd(b->staging), udid };
 	int rc;
 
 	progress_begin(b->job.progress, "backing up");
-	rc = device_job_ask(&b->job, "Backup", make_request(udid, wish), &dir,
-			    err);
+	rc = device_job_ask(&b->job, "Backup", make_request(udid, b->wish),
+			    &dir, err);
 	progress_end(b->job.progress);
 	if (rc == -EKEYREJECTED)
 		return mb_err_set(
@@ -234,7 +281,7 @@ static int verify(struct backup *b, struct mb_err *err)
 	return locked ? 0 : mb_backup_load(made, err);
 }
 
-static int commit(struct backup *b, const struct wish *wish, struct mb_err *err)
+static int commit(struct backup *b, struct mb_err *err)
 {
 	int rc;
 
@@ -243,39 +290,28 @@ static int commit(struct backup *b, const struct wish *wish, struct mb_err *err)
 	rc = verify(b, err);
 	if (rc < 0)
 		return mb_err_prefix(err, rc, "the new backup is not good");
-	return staging_commit(b->staging, wish->keep, on_info_note, b, err);
+	return staging_commit(b->staging, b->wish->keep, on_info_note, b, err);
 }
 
-static int make_backup(struct backup *b, const struct wish *wish,
-		       const struct common *c, struct mb_err *err)
+static int make_backup(struct backup *b, const struct common *c,
+		       struct mb_err *err)
 {
-	struct device *device;
-	int rc;
+	int rc = device_job_open(&b->job, &b->wish->device, c, err);
 
-	rc = device_job_open(&b->job, &wish->device, c, err);
 	if (rc < 0)
 		return rc;
-	device = b->job.device;
-	rc = staging_open(&b->staging, wish->dir, device_get_udid(device), err);
-	if (rc < 0)
-		return rc;
-	say_clone(b);
-	b->encrypted = device_get_bool(device, "com.apple.mobile.backup",
+	b->encrypted = device_get_bool(b->job.device, "com.apple.mobile.backup",
 				       "WillEncrypt");
-	progress_note(b->job.progress, "backing up %s to %s, %s", b->job.name,
-		      staging_get_target(b->staging),
+	progress_note(b->job.progress, "backing up %s to %s/%s, %s",
+		      b->job.name, b->wish->dir, b->job.udid,
 		      b->encrypted ? "encrypted" : "not encrypted");
-	rc = check_space(b, err);
-	if (rc == 0)
-		rc = device_job_sync(&b->job, err);
-	if (rc == 0)
-		rc = write_info(b, err);
+	rc = prepare(b, err);
 	if (rc == 0)
 		rc = device_job_connect(&b->job, err);
 	if (rc == 0)
-		rc = transfer(b, wish, err);
+		rc = transfer(b, err);
 	device_job_leave(&b->job);
-	return rc < 0 ? rc : commit(b, wish, err);
+	return rc < 0 ? rc : commit(b, err);
 }
 
 /* --- after --------------------------------------------------------------- */
@@ -430,7 +466,8 @@ static int run(int argc, char **argv)
 
 	if (rc)
 		return rc;
-	rc = make_backup(&b, &wish, &c, &err);
+	b.wish = &wish;
+	rc = make_backup(&b, &c, &err);
 	return finish(&b, rc, &c, &err);
 }
 

@@ -15,6 +15,7 @@ import uuid
 import device_keys
 import manifest
 import mkbackup
+from content import sha256_of
 from devicelink import MBError, Unreadable
 from faults import Faults
 
@@ -133,7 +134,7 @@ class BackupJob(Session):
         self.manifest_moves = ["Manifest.plist", "Manifest.db"]
         self.moved_away = None
         self.sent = {}          # name of a manifest -> its digest
-        self.keep_db = self.snapshots.db_place(self.uuid)
+        self.db = self.snapshots.new_db(self.uuid)
 
     # the whole
 
@@ -184,9 +185,9 @@ class BackupJob(Session):
 
     def finish(self):
         self.at("response")
-        snapshot = manifest.Snapshot(self.uuid, self.full, self.bag,
-                                     self.records, self.sent["Manifest.db"])
-        self.snapshots.save(snapshot)
+        self.snapshots.save(
+            manifest.Snapshot(self.full, self.bag, self.records),
+            self.sent["Manifest.db"], self.db)
         self.snapshots.forget_unfinished()
         self.phone.event(
             "backup-finished", full=self.full, why=self.why_full,
@@ -238,7 +239,7 @@ class BackupJob(Session):
         if status["SnapshotState"] in STATES[:3]:
             return self.resume(status)
         try:
-            self.base = self.load_base(status["UUID"])
+            self.base = self.load_base()
         except (MBError, manifest.Corrupt) as e:
             self.why_full = str(e)
         self.full = self.base is None
@@ -254,7 +255,7 @@ class BackupJob(Session):
         self.link.create_directory(self.id)
         self.link.copy(f"{self.moved_away}/Info.plist", self.path("Info.plist"))
 
-    def load_base(self, identity):
+    def load_base(self):
         """The Snapshot on the host, by its own manifest."""
         plist = load_plist(self.fetch("Manifest.plist") or b"")
         if plist is None:
@@ -265,7 +266,7 @@ class BackupJob(Session):
         data = self.fetch("Manifest.db")
         if not data:
             raise manifest.Corrupt("no Manifest.db")
-        base = self.snapshots.find(identity, data)
+        base = self.snapshots.find(data)
         if base and base.bag == keyset.bag:
             self.phone.event("base", known=True)
             self.keys.set = keyset
@@ -276,8 +277,7 @@ class BackupJob(Session):
                 raise manifest.Corrupt("bad ManifestKey")
             data = manifest.decrypt_db(data, key)
         records, _ = manifest.read_db(data)
-        base = manifest.Snapshot(identity, False, keyset.bag, records, None)
-        self.base_db = data
+        base = manifest.Snapshot(False, keyset.bag, records)
         if self.keys.set is None or self.keys.set.bag != keyset.bag:
             self.keys.password, self.keys.set = self.phone.password, keyset
             self.keys.file_keys, self.keys.dirty = {}, True
@@ -302,8 +302,10 @@ class BackupJob(Session):
                 self.why_full = f"corrupt: {len(missing)} payloads missing"
                 self.phone.event("base-corrupt", missing=missing[:10])
                 self.base, self.full = None, True
-        if "Snapshot" in top and not self.uploaded:
-            self.link.remove([self.path("Snapshot")])
+        if not self.uploaded:
+            self.snapshots.forget_unfinished()
+            if "Snapshot" in top:
+                self.link.remove([self.path("Snapshot")])
 
     def listed_payloads(self, folder, top):
         """{file ID: size} in the xx folders below `folder`."""
@@ -323,8 +325,8 @@ class BackupJob(Session):
             name: getattr(self, name) for name in (
                 "uuid", "full", "why_full", "id", "stage", "records",
                 "uploaded", "lost", "moves", "removals", "moved_away", "sent",
-                "keep_db", "stamps")} | {
-            "bag": self.keyset.bag, "base_uuid": self.base and self.base.uuid})
+                "db", "stamps")} | {
+            "bag": self.keyset.bag, "had_base": self.base is not None})
 
     def resume(self, status):
         state = self.snapshots.unfinished()
@@ -334,20 +336,32 @@ class BackupJob(Session):
                 or state["bag"] != self.key_set().bag:
             self.why_full = f"broken off while {phase}"
             return None
+        if phase == "moving" and not self.can_move(state):
+            self.why_full = "Snapshot is not as it was left"
+            return None
         self.phone.event("resume", phase=phase)
-        for name in state.keys() - {"stage", "base_uuid", "bag"}:
+        for name in state.keys() - {"stage", "had_base", "bag"}:
             setattr(self, name, state[name])
         self.bag = state["bag"]
         if phase == "uploading":
             self.resume_upload(state)
-        elif phase == "moving":
-            folder = self.path("Snapshot")
-            top = self.link.list_directory(folder)
-            there = self.listed_payloads(folder, top)
-            self.moves = [ident for ident in self.moves if ident in there]
-            self.manifest_moves = [name for name in self.manifest_moves
-                                   if name in top]
         return phase
+
+    def can_move(self, state):
+        """Reduce the moves of a broken-off backup to those still to be done;
+        whether the rest has arrived where it belongs."""
+        folder = self.path("Snapshot")
+        top = self.link.list_directory(folder)
+        waiting = self.listed_payloads(folder, top)
+        arrived = self.listed_payloads(self.id,
+                                       self.link.list_directory(self.id))
+        if any(ident not in waiting and arrived.get(ident) != size
+               for ident, size in state["uploaded"].items()):
+            return False
+        state["moves"] = [i for i in state["moves"] if i in waiting]
+        state["manifest_moves"] = [name for name in self.manifest_moves
+                                   if name in top]
+        return True
 
     def resume_upload(self, state):
         """What is in Snapshot/ as it was sent need not be sent again."""
@@ -355,9 +369,9 @@ class BackupJob(Session):
         there = self.listed_payloads(folder, self.link.list_directory(folder))
         self.uploaded = {ident: size for ident, size in self.uploaded.items()
                          if there.get(ident) == size}
-        if state["base_uuid"]:
+        if state["had_base"]:
             try:
-                self.base = self.load_base(state["base_uuid"])
+                self.base = self.load_base()
             except (MBError, manifest.Corrupt) as e:
                 self.base, self.full, self.why_full = None, True, str(e)
 
@@ -444,7 +458,7 @@ class BackupJob(Session):
     def send_file(self, name, where, source, size=None):
         size = len(source) if size is None else size
         self.sent[name] = hashlib.sha256(source).hexdigest() \
-            if isinstance(source, bytes) else device_keys_sha(source)
+            if isinstance(source, bytes) else sha256_of(source)
         self.link.upload([("/.b/6/" + name, self.path(*where.split("/")),
                            source)], size, 90)
 
@@ -527,7 +541,7 @@ class BackupJob(Session):
 
     def build_db(self):
         """Manifest.db in clear; returns its place."""
-        place, maker = self.keep_db, manifest.RowMaker()
+        place, maker = self.db, manifest.RowMaker()
         if os.path.exists(place):
             os.unlink(place)
         old = self.base.records if self.base else {}
@@ -619,11 +633,6 @@ class BackupJob(Session):
         extra = [ident for ident in there if ident not in self.records]
         if extra:
             self.link.violation(f"payloads of no record: {extra[:10]}")
-
-
-def device_keys_sha(place):
-    with open(place, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def encrypted_copy(place, key):

@@ -105,6 +105,7 @@ class Simulator:
             [PYTHON, str(SIM / "simulator.py"), *arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         if self.process.stdout.readline() != b"ready\n":
+            self.__exit__()
             raise RuntimeError("the simulator did not start")
         self.env = os.environ | {"USBMUXD_SOCKET_ADDRESS":
                                  f"UNIX:{self.folder}/usbmuxd"}
@@ -124,6 +125,9 @@ class Simulator:
         self.process.stdout.close()
         if self.ours:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def phone(self, udid):
+        return next(phone for phone in self.phones if phone.udid == udid)
 
     def control(self, verb, **details):
         with socket.socket(socket.AF_UNIX) as sock:

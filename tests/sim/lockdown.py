@@ -6,6 +6,7 @@ import re
 import ssl
 import struct
 import uuid
+from xml.parsers.expat import ExpatError
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -22,20 +23,28 @@ def send_plist(stream, message):
     stream.send(struct.pack(">I", len(data)) + data)
 
 
+def load_dict(data):
+    """A client's property list; ValueError if it is no dictionary."""
+    try:
+        message = plistlib.loads(data)
+    except (ExpatError, plistlib.InvalidFileException, LookupError,
+            OverflowError, TypeError) as e:
+        raise ValueError(f"no property list: {e}") from e
+    if not isinstance(message, dict):
+        raise ValueError("no dictionary")
+    return message
+
+
 def receive_plist(stream, phone, whose):
     n, = struct.unpack(">I", stream.recv_exact(4))
     if not 0 < n <= MESSAGE_MAX:
         phone.violation(f"{whose}: a message of {n} bytes")
         raise EndOfStream("bad length")
     try:
-        message = plistlib.loads(stream.recv_exact(n))
-    except (ValueError, plistlib.InvalidFileException) as e:
-        phone.violation(f"{whose}: no property list: {e}")
+        return load_dict(stream.recv_exact(n))
+    except ValueError as e:
+        phone.violation(f"{whose}: {e}")
         raise EndOfStream("bad message") from e
-    if not isinstance(message, dict):
-        phone.violation(f"{whose}: no dictionary")
-        raise EndOfStream("bad message")
-    return message
 
 
 def tls_context(phone, host_id):
@@ -51,6 +60,7 @@ def tls_context(phone, host_id):
 
 
 def start_tls(stream, phone, host_id):
+    phone.sleep(phone.knobs["handshake_seconds"])
     phone.count("tls-handshakes")
     stream.start_tls(tls_context(phone, host_id))
     phone.event("tls", version=stream.sock.version())
@@ -86,6 +96,8 @@ class Lockdown:
             request = receive_plist(self.stream, self.phone, "lockdownd")
             name = request.get("Request")
             self.phone.count(f"lockdown-{name}")
+            if name in self.phone.knobs["silent_requests"]:
+                continue
             handler = self.HANDLERS.get(name)
             if handler is None:
                 self.phone.violation(f"lockdownd: request {name!r}")
@@ -120,23 +132,35 @@ class Lockdown:
 
     def set_value(self, request):
         self.need_session()
+        if not isinstance(request.get("Key"), str):
+            raise Refused("MissingKey")
+        if "Value" not in request:
+            raise Refused("MissingValue")
         self.phone.set_value(request.get("Domain"), request["Key"],
                              request["Value"])
         self.reply(request, Value=request["Value"])
 
     def remove_value(self, request):
         self.need_session()
+        if not isinstance(request.get("Key"), str):
+            raise Refused("MissingKey")
+        self.phone.remove_value(request.get("Domain"), request["Key"])
         self.reply(request)
 
     # pairing
 
+    def pair_record(self, request):
+        record = request.get("PairRecord")
+        if not isinstance(record, dict):
+            self.phone.violation(f"lockdownd: PairRecord is {record!r}")
+            raise Refused("InvalidPairRecord")
+        return record
+
     def pair(self, request):
         self.ask_user()
-        record = request.get("PairRecord")
-        if not isinstance(record, dict) or not all(
-                isinstance(record.get(k), bytes) for k in (
-                    "DeviceCertificate", "HostCertificate",
-                    "RootCertificate")):
+        record = self.pair_record(request)
+        if not all(isinstance(record.get(k), bytes) for k in (
+                "DeviceCertificate", "HostCertificate", "RootCertificate")):
             raise Refused("InvalidPairRecord")
         self.check_certificate(record)
         self.remember(record)
@@ -190,12 +214,12 @@ class Lockdown:
             and self.pair_place(host_id).exists()
 
     def validate_pair(self, request):
-        if not self.knows(request.get("PairRecord", {}).get("HostID")):
+        if not self.knows(self.pair_record(request).get("HostID")):
             raise Refused("InvalidHostID")
         self.reply(request)
 
     def unpair(self, request):
-        host_id = request.get("PairRecord", {}).get("HostID")
+        host_id = self.pair_record(request).get("HostID")
         if self.knows(host_id):
             self.pair_place(host_id).unlink()
         self.phone.event("unpaired")

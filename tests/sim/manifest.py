@@ -188,49 +188,46 @@ def decrypt_db(data, key):
 class Snapshot:
     """A backup as it was left on a host."""
 
-    def __init__(self, uuid, full, bag, records, db_sha256):
-        self.uuid, self.full, self.bag = uuid, full, bag
-        self.records, self.db_sha256 = records, db_sha256
+    def __init__(self, full, bag, records):
+        self.full, self.bag, self.records = full, bag, records
         self.db = None              # place of its Manifest.db in clear
 
 
 class SnapshotStore:
-    """The last few finished backups, by UUID, and the unfinished one."""
+    """The last few finished backups, each by the digest of its Manifest.db as
+    the host has it, and the unfinished one."""
 
     def __init__(self, path):
         self.path = Path(path)
         os.makedirs(self.path, exist_ok=True)
 
-    def _file(self, uuid):
-        return self.path / f"{uuid}.record"
-
-    def db_place(self, uuid):
+    def new_db(self, uuid):
+        """Where the Manifest.db of a backup that begins is made."""
         return str(self.path / f"{uuid}.db")
 
-    def save(self, snapshot):
-        with open(self._file(snapshot.uuid), "wb") as f:
-            pickle.dump((snapshot.full, snapshot.bag, snapshot.records,
-                         snapshot.db_sha256), f, pickle.HIGHEST_PROTOCOL)
+    def save(self, snapshot, digest, db):
+        """Keep a snapshot and its Manifest.db in clear, now at `db`."""
+        with open(self.path / f"{digest}.record", "wb") as f:
+            pickle.dump((snapshot.full, snapshot.bag, snapshot.records), f,
+                        pickle.HIGHEST_PROTOCOL)
+        os.replace(db, self.path / f"{digest}.db")
         known = sorted(self.path.glob("*.record"),
                        key=lambda p: p.stat().st_mtime_ns)
         for old in known[:-KEPT_SNAPSHOTS]:
             old.unlink()
-        for db in self.path.glob("*.db"):
-            if not db.with_suffix(".record").exists():
-                db.unlink()
+        for place in self.path.glob("*.db"):
+            if not place.with_suffix(".record").exists():
+                place.unlink()
 
-    def find(self, uuid, db_data):
-        """The snapshot, if the host's Manifest.db is the very one."""
-        if not all(c in "0123456789ABCDEF-" for c in uuid):
-            return None
+    def find(self, data):
+        """The snapshot that has this very Manifest.db, or None."""
+        digest = hashlib.sha256(data).hexdigest()
         try:
-            with open(self._file(uuid), "rb") as f:
-                snapshot = Snapshot(uuid, *pickle.load(f))
+            with open(self.path / f"{digest}.record", "rb") as f:
+                snapshot = Snapshot(*pickle.load(f))
         except FileNotFoundError:
             return None
-        if hashlib.sha256(db_data).hexdigest() != snapshot.db_sha256:
-            return None
-        snapshot.db = self.db_place(uuid)
+        snapshot.db = str(self.path / f"{digest}.db")
         return snapshot
 
     # the unfinished one

@@ -151,9 +151,9 @@ class Mux:
             self.violation(f"header {length} {version} {kind}")
             raise EndOfStream("bad header")
         try:
-            return tag, plistlib.loads(stream.recv_exact(length - 16))
-        except (ValueError, plistlib.InvalidFileException) as e:
-            self.violation(f"no property list: {e}")
+            return tag, lockdown.load_dict(stream.recv_exact(length - 16))
+        except ValueError as e:
+            self.violation(str(e))
             raise EndOfStream("bad message") from e
 
     def _serve(self, sock):
@@ -226,16 +226,18 @@ class Mux:
 
     def _save_record(self, request):
         data = request.get("PairRecordData")
+        if not isinstance(data, bytes):
+            self.violation(f"PairRecordData is {data!r}")
+            return BAD_COMMAND
         try:
-            record = plistlib.loads(data)
+            record = lockdown.load_dict(data)
             missing = {"DeviceCertificate", "EscrowBag", "HostCertificate",
                        "HostID", "HostPrivateKey", "RootCertificate",
                        "RootPrivateKey", "SystemBUID"} - record.keys()
             if missing:
                 self.violation(f"pair record without {sorted(missing)}")
-        except (ValueError, TypeError, AttributeError,
-                plistlib.InvalidFileException):
-            self.violation("pair record is no property list")
+        except ValueError as e:
+            self.violation(f"pair record: {e}")
         self._record(request).write_bytes(data)
         if "DeviceID" in request:
             with self.lock:
@@ -268,13 +270,17 @@ class Mux:
         return self._tunnel(stream, device.phone, port)
 
     def _tunnel(self, stream, phone, port):
-        if phone.unplugged.is_set():
-            return stream.abort()
+        # in this order: an unplug() meanwhile sees the stream, or is seen
         phone.streams.add(stream)
         try:
-            lockdown.serve_port(stream, phone, port, self)
+            if not phone.unplugged.is_set():
+                lockdown.serve_port(stream, phone, port, self)
         except EndOfStream:
             pass
+        except Exception as e:
+            # of the client's making or of ours: no test may miss it
+            phone.violation(f"port {port}: {e!r}")
+            raise
         finally:
             phone.streams.discard(stream)
             stream.close()

@@ -3,6 +3,7 @@
 A phone lives in a state folder:
 
     phone.json      identity and password
+    values.plist    what clients have set of lockdownd's values
     key.pem         the device's RSA key
     pairs/          pair records it has accepted, by HostID
     content/        its files (content.py)
@@ -13,6 +14,7 @@ A phone lives in a state folder:
 import copy
 import json
 import pathlib
+import plistlib
 import threading
 import time
 
@@ -33,6 +35,8 @@ KNOBS = {
     "service_tls": (True, "services want TLS"),
     "sync_lock": (0, "so many tries find the sync lock taken; -1: all"),
     "silent_services": ([], "services that accept and say nothing"),
+    "silent_requests": ([], "requests that lockdownd does not answer"),
+    "handshake_seconds": (0, "before each TLS handshake"),
     "unplug_after_bytes": (None, "of the backup service, phone to host"),
     "refuse_icons": ([], "bundle identifiers without an icon"),
 }
@@ -72,7 +76,7 @@ class Phone:
         self.id = self._identity
         self.udid = self.id["udid"]
         self._key = None
-        self._values = {}
+        self._values = self._saved_values()     # {domain or "": {key: value}}
         self._violations, self._events, self._counters = [], [], {}
         self._observers = {}
         self.streams = set()
@@ -189,13 +193,31 @@ class Phone:
     def values(self, domain=None):
         """All of a domain; a fresh dict."""
         extra = self._extra.get(domain or "", {})
-        return self._domain(domain) | extra | self._values.get(domain, {})
+        with self._lock:
+            changed = self._values.get(domain or "", {})
+            return self._domain(domain) | extra | changed
 
     def value(self, domain, key):
         return self.values(domain).get(key)
 
     def set_value(self, domain, key, value):
-        self._values.setdefault(domain, {})[key] = value
+        with self._lock:
+            self._values.setdefault(domain or "", {})[key] = value
+            self._save_values()
+
+    def remove_value(self, domain, key):
+        """Of what was set; what a phone is born with stays."""
+        with self._lock:
+            self._values.get(domain or "", {}).pop(key, None)
+            self._save_values()
+
+    def _saved_values(self):
+        place = self.state / "values.plist"
+        return plistlib.loads(place.read_bytes()) if place.exists() else {}
+
+    def _save_values(self):
+        (self.state / "values.plist").write_bytes(
+            plistlib.dumps(self._values))
 
     # what happened
 

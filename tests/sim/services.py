@@ -1,5 +1,6 @@
 """The phone's small services, as far as clients use them."""
 
+import contextlib
 import os
 import plistlib
 import queue
@@ -32,7 +33,8 @@ class NotificationProxy:
     def post(self, name):
         if name in self.names:
             self.outgoing.put({"Command": "RelayNotification", "Name": name})
-            self.wake.send(b"!")
+            with contextlib.suppress(OSError):      # just leaving
+                self.wake.send(b"!")
 
     def run(self):
         self.phone.observe(self, self.post)
@@ -258,9 +260,11 @@ class Afc:
         op, = struct.unpack_from("<Q", data, 8)
         with LOCKS_GUARD:
             if op == UNLOCK:
-                if LOCKS.pop(place, None) is not self:
+                if LOCKS.get(place) is self:
+                    del LOCKS[place]
+                    self.phone.event("unlocked")
+                else:
                     self.phone.violation("afc: unlock of what is not locked")
-                self.phone.event("unlocked")
             elif op in (LOCK_SHARED, LOCK_EXCLUSIVE):
                 taken = place.endswith(LOCK_FILE) \
                     and self.phone.take("sync_lock")

@@ -39,6 +39,7 @@ import phone as phones                                  # noqa: E402
 class Control:
     def __init__(self, path, mux):
         self.mux = mux
+        pathlib.Path(path).unlink(missing_ok=True)
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.bind(path)
         self.socket.listen(16)

@@ -120,14 +120,25 @@ static enum idevice_options lookup(enum device_reach reach)
 	}
 }
 
-static int not_found(const char *udid, struct mb_err *err)
+/* Listed all the same: 1.4.0 knows fewer forms of a network address. */
+static int not_found(const char *udid, enum device_reach reach,
+		     struct mb_err *err)
 {
 	mb_auto(free) struct device_seen *seen = NULL;
 	size_t count;
 	int rc = device_list(&seen, &count, err);
 
-	return rc < 0 ? rc :
-			mb_err_set(err, -ENODEV, "%s is not attached", udid);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(seen[i].udid, udid) &&
+		    ((seen[i].usb && reach != DEVICE_NETWORK) ||
+		     (seen[i].network && reach != DEVICE_USB)))
+			return mb_err_set(
+				err, -ENODEV,
+				"%s is listed, but libimobiledevice %s cannot open it",
+				udid, LIBIMOBILEDEVICE_VERSION);
+	return mb_err_set(err, -ENODEV, "%s is not attached", udid);
 }
 
 int device_open(struct device **out, const char *udid, enum device_reach reach,
@@ -143,7 +154,7 @@ int device_open(struct device **out, const char *udid, enum device_reach reach,
 	snprintf(device->udid, sizeof(device->udid), "%s", udid);
 	if (idevice_new_with_options(&device->handle, udid, lookup(reach)) !=
 	    IDEVICE_E_SUCCESS)
-		return not_found(udid, err);
+		return not_found(udid, reach, err);
 	*out = mb_steal(&device);
 	return 0;
 }
@@ -481,7 +492,7 @@ int device_start_service(struct device *device, const char *service,
 	if (error == LOCKDOWN_E_INVALID_SERVICE ||
 	    error == LOCKDOWN_E_SERVICE_PROHIBITED) {
 		watch_unguard();
-		return mb_err_set(err, -ENOTSUP, "the device has no %s",
+		return mb_err_set(err, -EPROTONOSUPPORT, "the device has no %s",
 				  service);
 	}
 	return finish(device, error, err);

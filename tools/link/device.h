@@ -110,8 +110,8 @@ int device_get_version(struct device *device);
  * Needs a session. While @notes is read (device_observe), it is read whenever
  * a wait on the link takes place.
  *
- * Returns 0; -ENODEV; -EHOSTDOWN if it wants to be unlocked; -ENOTSUP if
- * there is no such service.
+ * Returns 0; -ENODEV; -EHOSTDOWN if it wants to be unlocked; -EPROTONOSUPPORT
+ * if there is no such service.
  */
 int device_connect(struct device *device, const char *service, bool escrow,
 		   struct link **out, struct mb_err *err);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A link to a service of a device. libimobiledevice exists with three TLS
- * libraries, which wait in different ways. What is done here holds for each:
+ * libraries, which wait in different ways, and some lose what they have when
+ * they have waited for some seconds. What is done here holds for each:
  *
- *   - All waiting is done by poll(2) on the socket. Then one call takes one
- *     TLS record, for which there is always room: nothing that was decrypted
- *     stays behind where poll cannot see it.
- *   - A readable socket may hold nothing for us: the rest of a record may be
- *     on its way, and TLS 1.3 begins with session tickets. Where the library
- *     leaves waiting to the socket (1.3.0 with OpenSSL), that does not block,
- *     and it says so at once. Else it waits itself; the watching thread can
+ *   - All waiting is done by poll(2) on the socket, until a whole TLS record
+ *     has come. Then one call takes it, for which there is always room:
+ *     nothing that was decrypted stays behind where poll cannot see it.
+ *   - A record may hold nothing for us: TLS 1.3 begins with session tickets.
+ *     See enum received.
+ *   - If the library sits in the socket all the same, the watching thread can
  *     get it out (watch_guard).
  *   - An error says nothing about its cause. The socket itself does.
  */
@@ -19,9 +19,12 @@
 #include <libimobiledevice/lockdown.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "bytes.h"
 #include "device.h"
 #include "device_inside.h"
 #include "watch.h"
@@ -43,6 +46,7 @@ struct device_link {
 	struct link link;
 	idevice_connection_t connection;
 	int fd;
+	int edges; /* an epoll: readable when more has come since take_edge */
 	bool tls;
 	enum received received;
 	int stuck; /* reads in a row that failed though there are bytes */
@@ -51,9 +55,8 @@ struct device_link {
 	void *arg;
 };
 
-/* The first read's time: for who may wait, and for who may not. */
-#define FIRST_MS 5000
-#define FIRST_NOW_MS 20
+/* Of the first read: what it waits for has mostly come. */
+#define FIRST_MS 20
 #define STUCK_MAX 200
 #define STUCK_PAUSE_MS 1
 
@@ -77,27 +80,26 @@ static ssize_t look_at_socket(struct device_link *l)
 }
 
 static idevice_error_t read_tls(struct device_link *l, void *out, size_t len,
-				unsigned first_ms, uint32_t *got)
+				uint32_t *got)
 {
 	*got = 0;
 	if (l->received == NOTHING)
 		return idevice_connection_receive_timeout(
-			l->connection, out, LENGTH_LEN, got, first_ms);
+			l->connection, out, LENGTH_LEN, got, FIRST_MS);
 	l->received = PLENTY;
 	return idevice_connection_receive(
 		l->connection, out, len > INT32_MAX ? INT32_MAX : (uint32_t)len,
 		got);
 }
 
-static ssize_t take_tls(struct device_link *l, void *out, size_t len,
-			unsigned first_ms)
+static ssize_t take_tls(struct device_link *l, void *out, size_t len)
 {
 	idevice_error_t error;
 	uint32_t got;
 	int rc;
 
 	watch_guard(l->fd);
-	error = read_tls(l, out, len, first_ms, &got);
+	error = read_tls(l, out, len, &got);
 	rc = watch_unguard();
 	if (rc < 0)
 		return rc;
@@ -110,27 +112,71 @@ static ssize_t take_tls(struct device_link *l, void *out, size_t len,
 	return error == IDEVICE_E_TIMEOUT ? -EAGAIN : look_at_socket(l);
 }
 
-static ssize_t take(struct device_link *l, void *out, size_t len,
-		    unsigned first_ms)
+static ssize_t take(struct device_link *l, void *out, size_t len)
 {
 	ssize_t n;
 
 	if (l->tls)
-		return take_tls(l, out, len, first_ms);
+		return take_tls(l, out, len);
 	n = recv(l->fd, out, len, MSG_DONTWAIT);
 	return n < 0 ? look_at_socket(l) : n;
 }
 
+/* More than any record has. */
+#define RECORD_MAX (LINK_RECV_MIN + 2048)
+#define RECORD_HEAD 5 /* type, version, length: RFC 8446, 5.1 */
+
+/* False while the rest of a TLS record is on its way. */
+static bool has_record(const struct device_link *l)
+{
+	struct pollfd end = { .fd = l->fd, .events = POLLRDHUP };
+	uint8_t head[RECORD_HEAD];
+	struct cursor c = { head + 3, head + sizeof(head) };
+	uint16_t len = 0;
+	int there = 0;
+	ssize_t n;
+
+	n = recv(l->fd, head, sizeof(head), MSG_PEEK | MSG_DONTWAIT);
+	if (n <= 0)
+		return true; /* the end: to be read as well */
+	if (n == sizeof(head) && ioctl(l->fd, FIONREAD, &there) == 0) {
+		cursor_be16(&c, &len);
+		if (len > RECORD_MAX || there >= (int)sizeof(head) + len)
+			return true;
+	}
+	return poll(&end, 1, 0) > 0;
+}
+
+static void take_edge(const struct device_link *l)
+{
+	struct epoll_event event;
+
+	epoll_wait(l->edges, &event, 1, 0);
+}
+
 static int wait_for_bytes(struct device_link *l)
 {
-	for (;;) {
-		bool noted = false;
-		int rc =
-			watch_wait(l->fd, l->notes ? l->notes->fd : -1, &noted);
+	int fd = l->fd;
 
-		if (rc < 0 || !noted)
+	for (;;) {
+		int notes = l->notes ? l->notes->edges : -1;
+		bool noted = false;
+		int rc = watch_wait(fd, notes, &noted);
+
+		if (rc < 0)
 			return rc;
-		l->readable(l->arg);
+		if (noted) {
+			take_edge(l->notes);
+			l->readable(l->arg);
+			continue;
+		}
+		if (!l->tls || has_record(l))
+			return 0;
+		/* from now on for what is new, looking once more before */
+		fd = l->edges;
+		take_edge(l);
+		if (has_record(l))
+			return 0;
 	}
 }
 
@@ -144,7 +190,7 @@ static ssize_t recv_link(struct link *link, void *out, size_t len)
 
 		if (rc < 0)
 			return rc;
-		n = take(l, out, len, FIRST_MS);
+		n = take(l, out, len);
 	} while (n == -EAGAIN);
 	return n;
 }
@@ -154,9 +200,10 @@ ssize_t device_recv_now(struct link *link, void *out, size_t len)
 	struct device_link *l = (struct device_link *)link;
 	struct pollfd fd = { .fd = l->fd, .events = POLLIN };
 
-	if (l->received != LENGTH && poll(&fd, 1, 0) <= 0)
+	if (l->received != LENGTH &&
+	    (poll(&fd, 1, 0) <= 0 || (l->tls && !has_record(l))))
 		return -EAGAIN;
-	return take(l, out, len, FIRST_NOW_MS);
+	return take(l, out, len);
 }
 
 static ssize_t put(struct device_link *l, const char *ptr, size_t len)
@@ -217,11 +264,13 @@ static void free_link(struct link *link)
 		shutdown(l->fd, SHUT_RD);
 	idevice_disconnect(l->connection);
 	watch_unguard();
+	close(l->edges);
 	free(l);
 }
 
 static struct link *make(idevice_connection_t connection, bool tls)
 {
+	struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP | EPOLLET };
 	struct device_link *l = calloc(1, sizeof(*l));
 
 	if (!l)
@@ -232,7 +281,14 @@ static struct link *make(idevice_connection_t connection, bool tls)
 	idevice_connection_get_fd(connection, &l->fd);
 	fcntl(l->fd, F_SETFD, FD_CLOEXEC);
 	fcntl(l->fd, F_SETFL, O_RDWR | O_NONBLOCK);
-	return &l->link;
+	l->edges = epoll_create1(EPOLL_CLOEXEC);
+	if (l->edges >= 0 &&
+	    epoll_ctl(l->edges, EPOLL_CTL_ADD, l->fd, &event) == 0)
+		return &l->link;
+	if (l->edges >= 0)
+		close(l->edges);
+	free(l);
+	return NULL;
 }
 
 int device_guard_next(void)

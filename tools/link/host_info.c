@@ -11,6 +11,7 @@
 
 #include "apps.h"
 #include "plistx.h"
+#include "watch.h"
 
 #define MAC_EPOCH 978307200 /* 2001-01-01, in Unix time */
 
@@ -297,6 +298,10 @@ static int tolerate(const struct gathering *g, int rc, const char *what,
 	if (rc == -ENODEV) {
 		plist_t alive = device_get(g->device, NULL, "ProductVersion");
 
+		if (watch_cancelled()) {
+			plist_free(alive);
+			return mb_err_set(err, -ECANCELED, "cancelled");
+		}
 		if (!alive)
 			return rc;
 		plist_free(alive);
@@ -405,8 +410,13 @@ static int gather(const struct gathering *g, struct media *media,
 	if (getrandom(f->guid, sizeof(f->guid), 0) != sizeof(f->guid))
 		return mb_err_set(err, -EIO, "getrandom: %s", strerror(errno));
 	f->values = device_get(g->device, NULL, NULL);
-	if (!f->values)
-		return mb_err_set(err, -ENODEV, "the device has gone");
+	if (!f->values) {
+		rc = mb_err_set(err, -ENODEV, "the device does not answer");
+		rc = tolerate(g, rc, "Info.plist lacks the device's values",
+			      err);
+		if (rc < 0)
+			return rc;
+	}
 	f->settings = device_get(g->device, "com.apple.iTunes", NULL);
 	f->itunes_version = device_get(g->device, "com.apple.mobile.iTunes",
 				       "MinITunesVersion");

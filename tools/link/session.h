@@ -54,7 +54,7 @@ static inline void mb_auto_session_end_release(struct session_end *end)
  * session_open - say hello on a fresh link to the backup service
  * @link, @counts, @observer: borrowed until the session is freed
  *
- * Returns 0; -ENOTSUP for a protocol that is too new or too old; -EPROTO;
+ * Returns 0; -EPROTONOSUPPORT for a protocol that is too new or too old; -EPROTO;
  * -ENODEV; -ECANCELED; -ETIMEDOUT.
  */
 int session_open(struct session **out, struct link *link,

@@ -1,0 +1,2 @@
+larder devices a b; echo $?
+larder devices --bogus; echo $?

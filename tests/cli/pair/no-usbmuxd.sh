@@ -1,0 +1,1 @@
+USBMUXD_SOCKET_ADDRESS=UNIX:$PWD/nothing larder pair
