@@ -8,6 +8,7 @@
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -183,6 +184,344 @@ CASE(pread_full_stops_at_the_end)
 	CHECK_INT(pread_full(-1, out, 10, 0), -EBADF);
 }
 
+/* ---- changes ---- */
+
+/* A folder of its own, as these change it, with a trap for each way out. */
+struct yard {
+	const char *path, *outside;
+	int fd;
+};
+
+static struct yard make_yard(void)
+{
+	struct yard y = { .path = temp_dir(), .outside = temp_dir() };
+
+	put_text(y.outside, "precious", "untouched");
+	put_text(y.path, "file", "content");
+	put_text(y.path, "sub/file", "below");
+	symlink(y.outside, in(y.path, "out"));
+	symlink(in(y.outside, "precious"), in(y.path, "link"));
+	symlink(in(y.outside, "not-there"), in(y.path, "dangling"));
+	y.fd = open_dir(y.path);
+	return y;
+}
+
+/* Nothing that was done has touched what lies outside. */
+static void leave_yard(struct yard *y)
+{
+	struct bytes b = read_file(in(y->outside, "precious"));
+	struct stat st;
+
+	CHECK_BYTES(b.ptr, b.len, "untouched", 9);
+	CHECK(stat(in(y->outside, "new"), &st) < 0);
+	CHECK(stat(in(y->outside, "not-there"), &st) < 0);
+	CHECK(stat(y->outside, &st) == 0 && st.st_nlink == 2);
+	drop(&b);
+	close(y->fd);
+}
+
+static int try_create(int fd, const char *path)
+{
+	int made = beneath_create_file(fd, path, 0600);
+
+	if (made >= 0)
+		close(made);
+	return made < 0 ? made : 0;
+}
+
+static bool is_text(const char *path, const char *name, const char *want)
+{
+	struct bytes b = read_file(in(path, name));
+	bool same = b.len == strlen(want) && !memcmp(b.ptr, want, b.len);
+
+	drop(&b);
+	return same;
+}
+
+static bool exists(const char *path, const char *name)
+{
+	struct stat st;
+
+	return lstat(in(path, name), &st) == 0;
+}
+
+CASE(a_new_file_is_made_where_there_is_none)
+{
+	struct yard y = make_yard();
+	int fd = beneath_create_file(y.fd, "sub/new", 0640);
+	struct stat st;
+
+	if (CHECK(fd >= 0)) {
+		CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+		CHECK_INT(write_full(fd, "text", 4), 0);
+		close(fd);
+		CHECK(is_text(y.path, "sub/new", "text"));
+		stat(in(y.path, "sub/new"), &st);
+		CHECK(!(st.st_mode & 0137));
+	}
+	CHECK_INT(try_create(y.fd, "absent/new"), -ENOENT);
+	CHECK_INT(try_create(y.fd, "file/new"), -ENOTDIR);
+	leave_yard(&y);
+}
+
+CASE(a_new_file_never_takes_the_place_of_another)
+{
+	struct yard y = make_yard();
+
+	CHECK_INT(try_create(y.fd, "file"), -EEXIST);
+	CHECK_INT(try_create(y.fd, "sub"), -EEXIST);
+	CHECK_INT(try_create(y.fd, "link"), -EEXIST);
+	CHECK_INT(try_create(y.fd, "dangling"), -EEXIST);
+	CHECK(is_text(y.path, "file", "content"));
+	leave_yard(&y);
+}
+
+CASE(a_folder_is_made_below_one_that_is_there)
+{
+	struct yard y = make_yard();
+
+	CHECK_INT(beneath_make_dir(y.fd, "new", 0700), 0);
+	CHECK_INT(beneath_make_dir(y.fd, "new/deeper", 0700), 0);
+	CHECK(exists(y.path, "new/deeper"));
+	CHECK_INT(beneath_make_dir(y.fd, "new", 0700), -EEXIST);
+	CHECK_INT(beneath_make_dir(y.fd, "file", 0700), -EEXIST);
+	CHECK_INT(beneath_make_dir(y.fd, "dangling", 0700), -EEXIST);
+	CHECK_INT(beneath_make_dir(y.fd, "a/b", 0700), -ENOENT);
+	CHECK_INT(beneath_make_dir(y.fd, "file/b", 0700), -ENOTDIR);
+	leave_yard(&y);
+}
+
+CASE(an_entry_itself_is_looked_at)
+{
+	struct yard y = make_yard();
+	struct stat st;
+
+	CHECK_INT(beneath_stat(y.fd, "sub/file", &st), 0);
+	CHECK_INT(st.st_size, 5);
+	CHECK_INT(beneath_stat(y.fd, "link", &st), 0);
+	CHECK(S_ISLNK(st.st_mode));
+	CHECK_INT(beneath_stat(y.fd, "absent", &st), -ENOENT);
+	leave_yard(&y);
+}
+
+CASE(a_name_is_changed_as_rename_does)
+{
+	struct yard y = make_yard();
+
+	put_text(y.path, "other", "other");
+	CHECK_INT(beneath_rename(y.fd, "file", "sub/moved"), 0);
+	CHECK(is_text(y.path, "sub/moved", "content"));
+	CHECK(!exists(y.path, "file"));
+	CHECK_INT(beneath_rename(y.fd, "sub/moved", "other"), 0);
+	CHECK(is_text(y.path, "other", "content"));
+	CHECK_INT(beneath_rename(y.fd, "absent", "x"), -ENOENT);
+	CHECK_INT(beneath_rename(y.fd, "other", "absent/x"), -ENOENT);
+	CHECK_INT(beneath_rename(y.fd, "sub", "sub/in-itself"), -EINVAL);
+	/* the link is what is replaced, not what it leads to */
+	CHECK_INT(beneath_rename(y.fd, "other", "link"), 0);
+	CHECK(is_text(y.path, "link", "content"));
+	leave_yard(&y);
+}
+
+CASE(no_change_leaves_the_folder)
+{
+	static const struct {
+		const char *path;
+		int rc;
+	} bad[] = {
+		{ "out/new", -ELOOP },
+		{ "out/precious", -ELOOP },
+		{ "..", -EXDEV },
+		{ "../new", -EXDEV },
+		{ "sub/../../new", -EXDEV },
+		{ "sub/..", -EXDEV },
+		{ ".", -EXDEV },
+		{ "sub/.", -EXDEV },
+		{ "./new", -EXDEV },
+	};
+	struct yard y = make_yard();
+	struct stat st;
+
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		const char *path = bad[i].path;
+		int want = bad[i].rc;
+
+		CHECK_AT(try_create(y.fd, path) == want, "%s", path);
+		CHECK_AT(beneath_make_dir(y.fd, path, 0700) == want, "%s",
+			 path);
+		CHECK_AT(beneath_stat(y.fd, path, &st) == want, "%s", path);
+		CHECK_AT(beneath_rename(y.fd, path, "x") == want, "%s", path);
+		CHECK_AT(beneath_rename(y.fd, "file", path) == want, "%s",
+			 path);
+		CHECK_AT(beneath_remove(y.fd, path) == want, "%s", path);
+		CHECK_AT(beneath_write_file(y.fd, path, view_of("x", 1), 0600,
+					    NULL) == want,
+			 "%s", path);
+	}
+	CHECK(is_text(y.path, "file", "content"));
+	leave_yard(&y);
+}
+
+CASE(absolute_paths_are_no_way_out)
+{
+	struct yard y = make_yard();
+	char path[4096];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s", in(y.outside, "precious"));
+	CHECK(try_create(y.fd, path) < 0);
+	CHECK(beneath_stat(y.fd, path, &st) < 0);
+	CHECK(beneath_rename(y.fd, path, "x") < 0);
+	CHECK(beneath_rename(y.fd, "file", path) < 0);
+	CHECK(beneath_remove(y.fd, path) < 0);
+	snprintf(path, sizeof(path), "%s", in(y.outside, "new"));
+	CHECK(try_create(y.fd, path) < 0);
+	CHECK(beneath_make_dir(y.fd, path, 0700) < 0);
+	CHECK(beneath_write_file(y.fd, path, view_of("x", 1), 0600, NULL) < 0);
+	CHECK(beneath_remove(y.fd, "/") < 0);
+	CHECK(beneath_remove(y.fd, "") < 0);
+	leave_yard(&y);
+}
+
+CASE(a_folder_is_removed_with_everything_in_it)
+{
+	struct yard y = make_yard();
+
+	put_text(y.path, "sub/a/b/c/d", "deep");
+	put_text(y.path, "sub/a/.hidden", "");
+	symlink(y.outside, in(y.path, "sub/a/out"));
+	symlink(in(y.outside, "precious"), in(y.path, "sub/a/b/link"));
+	mkfifo(in(y.path, "sub/a/fifo"), 0600);
+	CHECK_INT(beneath_remove(y.fd, "sub"), 0);
+	CHECK(!exists(y.path, "sub"));
+	CHECK_INT(beneath_remove(y.fd, "file"), 0);
+	CHECK(!exists(y.path, "file"));
+	CHECK_INT(beneath_remove(y.fd, "out"), 0);
+	CHECK_INT(beneath_remove(y.fd, "link"), 0);
+	CHECK(!exists(y.path, "out") && !exists(y.path, "link"));
+	CHECK_INT(beneath_remove(y.fd, "sub"), -ENOENT);
+	CHECK_INT(beneath_remove(y.fd, "absent/file"), -ENOENT);
+	leave_yard(&y);
+}
+
+/* Deeper than any path can be long. */
+#define DEEP 1500
+
+static void dig(const char *path, const char *name)
+{
+	int at = open_dir(path);
+
+	for (int i = 0; i < DEEP; i++) {
+		int below;
+
+		if (!CHECK(mkdirat(at, name, 0700) == 0))
+			break;
+		/* two folders on each third level, and files */
+		if (i % 3 == 0)
+			mkdirat(at, "beside", 0700);
+		close(openat(at, "file", O_CREAT | O_WRONLY, 0600));
+		below = openat(at, name, O_RDONLY | O_DIRECTORY);
+		close(at);
+		at = below;
+	}
+	close(at);
+}
+
+CASE(a_very_deep_folder_is_removed_with_few_files_open)
+{
+	struct yard y = make_yard();
+	struct rlimit old, few;
+
+	mkdir(in(y.path, "deep"), 0700);
+	dig(in(y.path, "deep"), "d");
+	/* names that a removal might want for itself */
+	mkdir(in(y.path, "deep/.removed-0"), 0700);
+	dig(in(y.path, "deep/.removed-0"), "long-name-of-a-folder");
+	put_text(y.path, "deep/.removed-1", "");
+	getrlimit(RLIMIT_NOFILE, &old);
+	few = (struct rlimit){ 64, old.rlim_max };
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &few), 0);
+	CHECK_INT(beneath_remove(y.fd, "deep"), 0);
+	setrlimit(RLIMIT_NOFILE, &old);
+	CHECK(!exists(y.path, "deep"));
+	leave_yard(&y);
+}
+
+CASE(a_small_file_is_replaced_as_one)
+{
+	struct yard y = make_yard();
+	struct mb_err err = { 0 };
+	struct stat before, after;
+
+	link(in(y.path, "file"), in(y.path, "shared"));
+	stat(in(y.path, "file"), &before);
+	CHECK_INT(
+		beneath_write_file(y.fd, "file", view_of("new", 3), 0600, &err),
+		0);
+	CHECK(is_text(y.path, "file", "new"));
+	stat(in(y.path, "file"), &after);
+	CHECK(before.st_ino != after.st_ino);
+	/* who shared it still has what was there */
+	CHECK(is_text(y.path, "shared", "content"));
+	CHECK(!exists(y.path, "file.new"));
+	CHECK_INT(beneath_write_file(y.fd, "sub/empty", view_of(NULL, 0), 0600,
+				     &err),
+		  0);
+	CHECK(is_text(y.path, "sub/empty", ""));
+	CHECK_INT(
+		beneath_write_file(y.fd, "link", view_of("new", 3), 0600, &err),
+		0);
+	CHECK(is_text(y.path, "link", "new"));
+	leave_yard(&y);
+}
+
+CASE(what_lies_where_a_small_file_is_written_aside_is_in_no_way)
+{
+	struct yard y = make_yard();
+
+	put_text(y.path, "file.new/of/a/killed/run", "");
+	CHECK_INT(beneath_write_file(y.fd, "file", view_of("a", 1), 0600, NULL),
+		  0);
+	CHECK(is_text(y.path, "file", "a") && !exists(y.path, "file.new"));
+	symlink(in(y.outside, "precious"), in(y.path, "file.new"));
+	CHECK_INT(beneath_write_file(y.fd, "file", view_of("b", 1), 0600, NULL),
+		  0);
+	CHECK(is_text(y.path, "file", "b") && !exists(y.path, "file.new"));
+	leave_yard(&y);
+}
+
+CASE(a_small_file_that_cannot_be_written_is_told_and_leaves_nothing)
+{
+	struct yard y = make_yard();
+	struct mb_err err = { 0 };
+
+	put_text(y.path, "folder/entry", "");
+	CHECK_INT(
+		beneath_write_file(y.fd, "folder", view_of("x", 1), 0600, &err),
+		-EISDIR);
+	CHECK_INT(err.code, -EISDIR);
+	CHECK(strstr(err.text, "folder"));
+	CHECK(!exists(y.path, "folder.new"));
+	CHECK(exists(y.path, "folder/entry"));
+	CHECK_INT(beneath_write_file(y.fd, "absent/file", view_of("x", 1), 0600,
+				     &err),
+		  -ENOENT);
+	leave_yard(&y);
+}
+
+CASE(write_full_tells_what_went_wrong)
+{
+	int fds[2];
+
+	CHECK_INT(write_full(-1, "x", 1), -EBADF);
+	CHECK_INT(write_full(-1, "x", 0), 0);
+	if (CHECK_INT(pipe(fds), 0)) {
+		CHECK_INT(write_full(fds[1], "text", 4), 0);
+		close(fds[0]);
+		close(fds[1]);
+	}
+}
+
 static void run_all(void)
 {
 	RUN(files_at_any_depth_open);
@@ -193,6 +532,19 @@ static void run_all(void)
 	RUN(what_is_not_there_is_told);
 	RUN(a_small_file_is_read_whole);
 	RUN(pread_full_stops_at_the_end);
+	RUN(a_new_file_is_made_where_there_is_none);
+	RUN(a_new_file_never_takes_the_place_of_another);
+	RUN(a_folder_is_made_below_one_that_is_there);
+	RUN(an_entry_itself_is_looked_at);
+	RUN(a_name_is_changed_as_rename_does);
+	RUN(no_change_leaves_the_folder);
+	RUN(absolute_paths_are_no_way_out);
+	RUN(a_folder_is_removed_with_everything_in_it);
+	RUN(a_very_deep_folder_is_removed_with_few_files_open);
+	RUN(a_small_file_is_replaced_as_one);
+	RUN(what_lies_where_a_small_file_is_written_aside_is_in_no_way);
+	RUN(a_small_file_that_cannot_be_written_is_told_and_leaves_nothing);
+	RUN(write_full_tells_what_went_wrong);
 }
 
 /* openat2 fails from here on, as on an old kernel */
