@@ -169,11 +169,19 @@ static void *run_cloning(void *arg)
 	return NULL;
 }
 
-/* Info.plist's content, and the sync lock. */
+/* What the host has to know of the device, and to write about it. */
 static int ask_device(struct backup *b, struct buf *xml, struct mb_err *err)
 {
-	int rc = device_job_sync(&b->job, err);
+	int rc = device_job_begin(&b->job, err);
 
+	if (rc < 0)
+		return rc;
+	b->encrypted = device_get_bool(b->job.device, "com.apple.mobile.backup",
+				       "WillEncrypt");
+	progress_note(b->job.progress, "backing up %s to %s/%s, %s",
+		      b->job.name, b->wish->dir, b->job.udid,
+		      b->encrypted ? "encrypted" : "not encrypted");
+	rc = device_job_sync(&b->job, err);
 	if (rc == 0)
 		rc = host_info_make(b->job.device, b->job.media, xml,
 				    on_info_note, b, err);
@@ -296,15 +304,10 @@ static int commit(struct backup *b, struct mb_err *err)
 static int make_backup(struct backup *b, const struct common *c,
 		       struct mb_err *err)
 {
-	int rc = device_job_open(&b->job, &b->wish->device, c, err);
+	int rc = device_job_find(&b->job, &b->wish->device, c, err);
 
 	if (rc < 0)
 		return rc;
-	b->encrypted = device_get_bool(b->job.device, "com.apple.mobile.backup",
-				       "WillEncrypt");
-	progress_note(b->job.progress, "backing up %s to %s/%s, %s",
-		      b->job.name, b->wish->dir, b->job.udid,
-		      b->encrypted ? "encrypted" : "not encrypted");
 	rc = prepare(b, err);
 	if (rc == 0)
 		rc = device_job_connect(&b->job, err);
@@ -400,7 +403,10 @@ static int finish(struct backup *b, int rc, const struct common *c,
 	}
 	if (b->job.progress)
 		progress_end(b->job.progress);
-	status = fail(rc, err);
+	/* for programs the error is the end */
+	if (c->json)
+		say_what_is_left(b);
+	status = device_job_fail(rc, err);
 	if (c->json && b->job.progress) {
 		o = progress_event_new("error");
 		json_add_text(o, "message", err->text);
@@ -408,7 +414,8 @@ static int finish(struct backup *b, int rc, const struct common *c,
 				       json_object_new_int(status));
 		progress_event(b->job.progress, o);
 	}
-	say_what_is_left(b);
+	if (!c->json)
+		say_what_is_left(b);
 	return status;
 }
 

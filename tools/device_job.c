@@ -116,35 +116,40 @@ static void post(struct device_job *job, const char *name)
 
 /* --- the way to the device ----------------------------------------------- */
 
-int device_job_open(struct device_job *job, const struct device_wish *wish,
+int device_job_find(struct device_job *job, const struct device_wish *wish,
 		    const struct common *c, struct mb_err *err)
 {
-	int64_t timeout = wish->timeout_ms ? wish->timeout_ms : TIMEOUT_MS;
-	int64_t unlock =
-		wish->timeout_ms ? wish->timeout_ms : UNLOCK_TIMEOUT_MS;
-	char about[512];
 	int rc;
 
 	job->common = c;
+	job->unlock_ms =
+		wish->timeout_ms ? wish->timeout_ms : UNLOCK_TIMEOUT_MS;
 	rc = progress_open(&job->progress, c, look, job, err);
 	if (rc == 0)
 		rc = watch_start(tick, job, err);
 	if (rc < 0)
 		return rc;
 	job->watched = true;
-	watch_set_timeout(timeout);
+	watch_set_timeout(wish->timeout_ms ? wish->timeout_ms : TIMEOUT_MS);
 	rc = choose_device(&job->device, wish->udid, wish->network, err);
-	if (rc == 0)
-		rc = wait_for_session(job->device, unlock, c, err);
+	if (rc < 0)
+		return rc;
+	job->udid = strdup(device_get_udid(job->device));
+	return job->udid ? 0 : mb_err_set(err, -ENOMEM, "out of memory");
+}
+
+int device_job_begin(struct device_job *job, struct mb_err *err)
+{
+	char about[512];
+	int rc =
+		wait_for_session(job->device, job->unlock_ms, job->common, err);
+
 	if (rc < 0)
 		return rc;
 	describe_device(about, sizeof(about), job->device);
 	job->name = strdup(about);
-	job->udid = strdup(device_get_udid(job->device));
 	job->version = device_get_version(job->device);
-	return job->name && job->udid ?
-		       0 :
-		       mb_err_set(err, -ENOMEM, "out of memory");
+	return job->name ? 0 : mb_err_set(err, -ENOMEM, "out of memory");
 }
 
 static int lock_media(struct device_job *job, struct mb_err *err)
@@ -296,4 +301,17 @@ void device_job_close(struct device_job *job)
 	free(job->udid);
 	free(job->name);
 	*job = (struct device_job){ 0 };
+}
+
+int device_job_fail(int rc, const struct mb_err *err)
+{
+	/* no backup to read was asked for, so this is no fault of one */
+	switch (rc) {
+	case -ENOENT:
+	case -ENOTSUP:
+	case -EBADMSG:
+	case -ENODATA:
+		rc = -EREMOTEIO;
+	}
+	return fail(rc, err);
 }

@@ -8,6 +8,7 @@
 
 #include "device.h"
 #include "host_dir.h"
+#include "media.h"
 #include "notices.h"
 #include "progress.h"
 #include "session.h"
@@ -60,10 +61,11 @@ struct device_job {
 	struct session_counts counts;
 	const struct common *common;
 	char *udid;
-	char *name;   /* of the device; printable */
-	int version;  /* of iOS: 1601 */
-	bool synced;  /* the sync lock is ours */
-	bool watched; /* watch_start was called */
+	char *name;	   /* of the device; printable */
+	int version;	   /* of iOS: 1601 */
+	int64_t unlock_ms; /* how long the user may take to unlock it */
+	bool synced;	   /* the sync lock is ours */
+	bool watched;	   /* watch_start was called */
 
 	/* for the watching thread */
 	atomic_bool asked;	       /* a request is out */
@@ -73,15 +75,25 @@ struct device_job {
 };
 
 /*
- * device_job_open - find the device, and wait until it talks to us
+ * device_job_find - the device that is meant
  * @job: zero
  *
  * Starts watching for Ctrl-C. Whatever it returns, device_job_close follows.
+ * The UDID is known then.
  *
- * Returns 0; what choose_device and wait_for_session return.
+ * Returns 0; what choose_device returns.
  */
-int device_job_open(struct device_job *job, const struct device_wish *wish,
+int device_job_find(struct device_job *job, const struct device_wish *wish,
 		    const struct common *c, struct mb_err *err);
+
+/*
+ * device_job_begin - wait until the device talks to us
+ *
+ * Its name and version are known then.
+ *
+ * Returns 0; what wait_for_session returns.
+ */
+int device_job_begin(struct device_job *job, struct mb_err *err);
 
 /*
  * device_job_sync - announce a sync, so that no other program begins one
@@ -117,6 +129,9 @@ void device_job_pause(struct device_job *job);
 int device_job_resume(struct device_job *job, struct mb_err *err);
 
 void device_job_close(struct device_job *job);
+
+/* device_job_fail - as fail(): statuses about backups to read do not apply */
+int device_job_fail(int rc, const struct mb_err *err);
 
 static inline void mb_auto_device_job_close(struct device_job *job)
 {

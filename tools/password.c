@@ -168,8 +168,10 @@ static int change(struct device_job *job, const struct wish *wish,
 		  const struct common *c, struct mb_err *err)
 {
 	mb_auto(passwords_release) struct passwords p = { 0 };
-	int rc = device_job_open(job, &wish->device, c, err);
+	int rc = device_job_find(job, &wish->device, c, err);
 
+	if (rc == 0)
+		rc = device_job_begin(job, err);
 	if (rc == 0)
 		rc = check_state(job, wish, err);
 	if (rc < 0)
@@ -245,7 +247,7 @@ static int run(int argc, char **argv)
 		return finish_output();
 	if (job.progress)
 		progress_end(job.progress);
-	return fail(rc, &err);
+	return device_job_fail(rc, &err);
 }
 
 const struct command cmd_password = {

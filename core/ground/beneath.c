@@ -270,23 +270,6 @@ int beneath_stat(int dir_fd, const char *path, struct stat *st)
 	return rc;
 }
 
-int beneath_rename(int dir_fd, const char *from, const char *to)
-{
-	struct place a, b;
-	int rc = find_place(&a, dir_fd, from);
-
-	if (rc < 0)
-		return rc;
-	rc = find_place(&b, dir_fd, to);
-	if (rc == 0) {
-		if (renameat(a.fd, a.name, b.fd, b.name) < 0)
-			rc = -errno;
-		leave_place(&b);
-	}
-	leave_place(&a);
-	return rc;
-}
-
 /*
  * A folder is emptied by going down with one open folder a level. What lies
  * deeper than that is moved up beside the folder that is being removed, and
@@ -385,6 +368,18 @@ static int remove_folder(int at, const char *name)
 	return r.rc;
 }
 
+static int remove_at(int at, const char *name)
+{
+	int rc = unlinkat(at, name, 0) < 0 ? -errno : 0;
+	int of_folder;
+
+	if (rc != -EISDIR && rc != -EPERM)
+		return rc;
+	/* not a folder: then what unlink said stands */
+	of_folder = remove_folder(at, name);
+	return of_folder == -ENOTDIR ? rc : of_folder;
+}
+
 int beneath_remove(int dir_fd, const char *path)
 {
 	struct place p;
@@ -392,14 +387,77 @@ int beneath_remove(int dir_fd, const char *path)
 
 	if (rc < 0)
 		return rc;
-	rc = unlinkat(p.fd, p.name, 0) < 0 ? -errno : 0;
-	if (rc == -EISDIR || rc == -EPERM) {
-		int of_folder = remove_folder(p.fd, p.name);
-
-		/* not a folder: then what unlink said stands */
-		rc = of_folder == -ENOTDIR ? rc : of_folder;
-	}
+	rc = remove_at(p.fd, p.name);
 	leave_place(&p);
+	return rc;
+}
+
+/* Both ends of a rename. */
+static int find_places(struct place *a, struct place *b, int dir_fd,
+		       const char *from, const char *to)
+{
+	int rc = find_place(a, dir_fd, from);
+
+	if (rc < 0)
+		return rc;
+	rc = find_place(b, dir_fd, to);
+	if (rc < 0)
+		leave_place(a);
+	return rc;
+}
+
+int beneath_rename(int dir_fd, const char *from, const char *to)
+{
+	struct place a, b;
+	int rc = find_places(&a, &b, dir_fd, from, to);
+
+	if (rc < 0)
+		return rc;
+	rc = renameat(a.fd, a.name, b.fd, b.name) < 0 ? -errno : 0;
+	leave_place(&a);
+	leave_place(&b);
+	return rc;
+}
+
+static bool stat_at(const struct place *p, struct stat *st)
+{
+	return fstatat(p->fd, p->name, st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int replace(const struct place *a, const struct place *b, bool *replaced)
+{
+	struct stat from, to;
+	int rc = 0;
+
+	if (!stat_at(a, &from))
+		return -errno;
+	*replaced = stat_at(b, &to);
+	/* two names of one file: rename would leave both */
+	if (*replaced && from.st_dev == to.st_dev && from.st_ino == to.st_ino)
+		return unlinkat(a->fd, a->name, 0) < 0 ? -errno : 0;
+	if (*replaced && (S_ISDIR(from.st_mode) || S_ISDIR(to.st_mode)))
+		rc = remove_at(b->fd, b->name);
+	if (rc == 0 && renameat(a->fd, a->name, b->fd, b->name) < 0)
+		rc = -errno;
+	return rc;
+}
+
+int beneath_move(int dir_fd, const char *from, const char *to, bool *replaced)
+{
+	struct place a, b;
+	int rc = find_places(&a, &b, dir_fd, from, to);
+
+	*replaced = false;
+	if (rc < 0)
+		return rc;
+	/* one call where there is nothing in the way, which is the rule */
+	rc = renameat2(a.fd, a.name, b.fd, b.name, RENAME_NOREPLACE) < 0 ?
+		     -errno :
+		     0;
+	if (rc == -EEXIST || rc == -EINVAL || rc == -ENOSYS)
+		rc = replace(&a, &b, replaced);
+	leave_place(&a);
+	leave_place(&b);
 	return rc;
 }
 

@@ -2,6 +2,7 @@
 #ifndef BENEATH_H
 #define BENEATH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -62,6 +63,14 @@ int beneath_stat(int dir_fd, const char *path, struct stat *st);
 
 /* beneath_rename - replaces a file that is at @to; as rename(2) */
 int beneath_rename(int dir_fd, const char *from, const char *to);
+
+/*
+ * beneath_move - the same, but replaces folders too
+ * @replaced: there was something at @to
+ *
+ * Nothing at @to is removed if there is nothing at @from.
+ */
+int beneath_move(int dir_fd, const char *from, const char *to, bool *replaced);
 
 /*
  * beneath_remove - an entry, with everything in it if it is a folder

@@ -17,7 +17,7 @@ costs to hand over on a busy machine's one free core. What asks often (bindfs:
 each entry) is then up to four times as slow. So rows that were measured beside
 other work say so, and are not to be compared with those of an idle machine.
 
-The peers are Debian's bindfs and gocryptfs (`./dev deps`).
+The peers are Debian's bindfs, gocryptfs and idevicebackup2 (`./dev deps`).
 """
 
 import argparse
@@ -37,6 +37,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import devices
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -58,14 +60,18 @@ class Sizes:
     small_files: int
     small_file: int
     iterations: int
+    phone_files: int
+    phone_bytes: int
 
 
 FULL = Sizes(pairs=7, manifest_rows=1_000_000, tree_files=100_000,
              big_file=1024 * MIB, random_pages=10_000, small_files=4000,
-             small_file=66_000, iterations=10_000_000)
+             small_file=66_000, iterations=10_000_000,
+             phone_files=20_000, phone_bytes=1000 * 10**6)
 QUICK = dataclasses.replace(FULL, pairs=3, tree_files=30_000,
                             big_file=256 * MIB, random_pages=4000,
-                            iterations=2_000_000)
+                            iterations=2_000_000,
+                            phone_bytes=300 * 10**6)
 
 
 # --- results -----------------------------------------------------------------
@@ -636,9 +642,50 @@ def unlock_rows(bench):
                    openssl, Goal(0.45, 0.37, False))
 
 
+def client_rows(what, runs, goal):
+    """The whole command, and what of it the client itself has used."""
+    ours, theirs = (devices.of(runs, name, "seconds")
+                    for name in ("larder", devices.PEER))
+    yield speed(what, devices.PEER, ours, theirs, goal)
+    yield speed(f"{what}: processor time of the client", devices.PEER,
+                devices.of(runs, "larder", "cpu"),
+                devices.of(runs, devices.PEER, "cpu"))
+
+
+def device_rows(bench):
+    """Backups of a simulated phone."""
+    goals = {"small": Goal(2.5, 3), "same": Goal(4, 5), "bulk": Goal(1.5, 2)}
+    if not shutil.which(devices.PEER):
+        yield missing("backups of a phone", devices.PEER)
+        return
+    files, size = bench.sizes.phone_files, bench.sizes.phone_bytes
+    with devices.phone_with(bench.work, kind="many", count=files) as sim:
+        runs = devices.rounds(bench, sim)
+        yield from client_rows(f"back up {files:,} small files", runs,
+                               goals["small"])
+        yield Row("TLS handshakes of a backup", devices.PEER, "time",
+                  [a / b for a, b in zip(
+                      devices.of(runs, "larder", "handshakes"),
+                      devices.of(runs, devices.PEER, "handshakes"))],
+                  str(runs["larder"][0].handshakes),
+                  str(runs[devices.PEER][0].handshakes))
+        runs = devices.rounds(bench, sim, first=False)
+        yield from client_rows("the same again, nothing changed", runs,
+                               goals["same"])
+    with devices.phone_with(bench.work, kind="bulk", size=size) as sim:
+        runs = devices.rounds(bench, sim)
+        yield from client_rows(f"back up {size / 1e9:g} GB", runs,
+                               goals["bulk"])
+        peak = max(devices.of(runs, "larder", "peak"))
+        yield Row("memory while backing up", "", larder=f"{peak:.1f} MiB",
+                  goal=Goal(64, 32, False, "MiB"))
+    shutil.rmtree(bench.work / f"backups-{os.getpid()}", ignore_errors=True)
+
+
 GROUPS = {"manifest": manifest_rows, "tree": tree_rows,
           "encrypted": encrypted_file_rows, "plain": plain_file_rows,
-          "small": small_file_rows, "unlock": unlock_rows}
+          "small": small_file_rows, "unlock": unlock_rows,
+          "device": device_rows}
 
 
 # --- the machine -------------------------------------------------------------

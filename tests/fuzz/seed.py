@@ -76,6 +76,62 @@ def rows(blob):
             ("HomeDomain", "b", 0), ("D", "l", 4)]))
 
 
+def afc(number, op, body=b"", **lies):
+    """A reply of the media folder; @lies: whole, part, magic."""
+    whole = lies.get("whole", 40 + len(body))
+    return lies.get("magic", b"CFA6LPAA") + struct.pack(
+        "<QQQQ", whole, lies.get("part", whole), number, op) + body
+
+
+def afc_visit(*replies):
+    """Numbered in a row; each an operation and a number, or bytes."""
+    return b"".join(
+        afc(number, op, body if isinstance(body, bytes)
+            else struct.pack("<Q", body))
+        for number, (op, body) in enumerate(replies, 1))
+
+
+STATUS, DATA, OPENED = 1, 2, 14
+OK, NOT_FOUND, IS_DIR, NO_SPACE, WOULD_BLOCK = (
+    (STATUS, code) for code in (0, 8, 9, 18, 19))
+LOCKED = [(OPENED, 7), OK]
+
+
+def media():
+    """What fuzz_media.c reads as the answers of a device."""
+    put("media", "all-goes-well", afc_visit(
+        *LOCKED, (OPENED, 8), NOT_FOUND, (OPENED, 9),
+        (DATA, b"hello"), (DATA, b"x" * 500), (DATA, b""), (DATA, b"x" * 500),
+        (DATA, b""), OK, OK, OK, (OPENED, 10), OK, OK, OK, OK, OK))
+    put("media", "lock-that-another-has", afc_visit(
+        (OPENED, 7), WOULD_BLOCK, NOT_FOUND, NOT_FOUND, NOT_FOUND, OK,
+        (OPENED, 8), NO_SPACE, OK, NOT_FOUND, OK))
+    put("media", "folder-and-a-file-that-is-too-long", afc_visit(
+        *LOCKED, (OPENED, 8), (OPENED, 9), IS_DIR, IS_DIR,
+        (DATA, b"x" * 1001), OK, OK))
+    put("media", "files-that-cannot-be-closed", afc_visit(
+        *LOCKED, *[(OPENED, n) for n in (8, 9, 10)], *[(DATA, b"")] * 3,
+        IS_DIR, IS_DIR, IS_DIR, OK))
+    put("media", "more-data-than-asked-for", afc_visit(
+        *LOCKED, (OPENED, 8), NOT_FOUND, NOT_FOUND, (DATA, b"x" * 1002)))
+    put("media", "data-for-an-open", afc_visit((DATA, b"12345678")))
+    put("media", "success-without-a-handle", afc_visit(OK))
+    put("media", "handle-for-a-status", afc_visit((OPENED, 7), (OPENED, 7)))
+    put("media", "handle-of-four-bytes", afc(1, OPENED, bytes(4)))
+    put("media", "status-without-a-code", afc(1, STATUS))
+    put("media", "unknown-operation", afc(1, 0x13, bytes(8)))
+    put("media", "reply-to-another-request", afc(2, OPENED, bytes(8)))
+    put("media", "length-of-2-to-the-64", afc(1, DATA, whole=2**64 - 1))
+    put("media", "length-of-2-to-the-63", afc(1, DATA, whole=2**63, part=40))
+    put("media", "length-below-the-head", afc(1, DATA, whole=39))
+    put("media", "part-longer-than-all", afc(1, STATUS, bytes(8), part=49))
+    put("media", "part-below-the-head", afc(1, STATUS, bytes(8), part=39))
+    put("media", "cut-off-in-the-head", afc_visit(*LOCKED)[:70])
+    put("media", "cut-off-in-the-data", afc_visit(
+        *LOCKED, (OPENED, 8), NOT_FOUND, NOT_FOUND, (DATA, b"hello"))[:-2])
+    put("media", "another-protocol", b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
 def main():
     v = vectors()
     wide = bytes([0x6f, 0x10, 20]) + "bung \U0001f4f1 \ud800xx".encode(
@@ -191,6 +247,8 @@ def main():
         record(b"HomeDomain", b"Media/a") + record(b"MediaDomain", b"Media/a")
         + record(b"CameraRollDomain", b"Media", mode=0o40755) +
         record(b"AppDomain-..", b"../..") + record(b"", b""))
+
+    media()
 
 
 if __name__ == "__main__":

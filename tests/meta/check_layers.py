@@ -38,8 +38,7 @@ LIBRARIES = {
 }
 # the same outside of core: files, or whole folders
 OUTSIDE = {
-    "libimobiledevice/": {"tools/link/device.c", "tools/link/device_link.c",
-                          "tools/link/media.c"},
+    "libimobiledevice/": {"tools/link/device.c", "tools/link/device_link.c"},
     "usbmuxd.h": {"tools/link/device.c"},
     "plist/": {"tools", "tools/link"},
     "json-c/": {"tools"},

@@ -5,9 +5,10 @@ import stat
 import time
 
 import faults
-from backup_job import BackupJob, Session, load_plist
+from backup_job import BackupJob
 from devicelink import ClientLeft, DeviceLink, MBError
 from restore_job import RestoreJob
+from session import Session, load_plist
 from stream import EndOfStream
 
 KNOBS = faults.KNOBS

@@ -6,7 +6,6 @@ be sent again without being made again.
 """
 
 import array
-import hashlib
 import os
 import pickle
 import random

@@ -83,8 +83,12 @@ class DeviceLink:
     def send(self, *message):
         self.stream.send(self.encode(list(message)))
 
-    def receive_raw(self):
+    def receive_raw(self, behind_files=False):
+        """The body of the next message; with `behind_files` an end of a file
+        list may come first."""
         length, = struct.unpack(">I", self.stream.recv_exact(4))
+        if behind_files and length == 0:
+            length, = struct.unpack(">I", self.stream.recv_exact(4))
         if not 0 < length <= LONGEST_MESSAGE:
             self.violation(f"message of {length} bytes")
             raise EndOfStream("nonsense for a message length")

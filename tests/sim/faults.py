@@ -245,7 +245,8 @@ class Faults:
                 outcome = "silence"
                 self.link.violation(f"no reaction to {kind}")
             else:
-                outcome = self.link.receive()[0]
+                outcome = self.link.parse(self.link.receive_raw(
+                    kind.startswith("download")))[0]
         finally:
             self.phone.event("malformed", kind=kind, outcome=outcome)
         raise MBError(1, f"malformed: {kind}")

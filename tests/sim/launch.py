@@ -66,6 +66,10 @@ class RemotePhone:
     def plug(self):
         self.do("plug")
 
+    def plug_again(self):
+        """If it is not."""
+        self.do("plug", again=True)
+
     def unplug(self):
         self.do("unplug")
 

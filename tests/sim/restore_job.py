@@ -11,9 +11,9 @@ import shutil
 
 import device_keys
 import manifest
-from backup_job import Session, good_status, load_plist, now, version
 from content import Content, check_path
 from devicelink import MBError
+from session import Session, good_status, load_plist, now, version
 
 PHASES = ("request", "manifest-download", "status-download", "copy",
           "payloads", "apply", "response")
@@ -248,8 +248,7 @@ class RestoreJob(Session):
         with fresh.editing():
             chosen = sorted((record[0], ident)
                             for ident, record in self.chosen())
-            if not self.option["RemoveItemsNotRestored"]:
-                self.keep_others(fresh, {sig[:2] for sig, _ in chosen})
+            self.keep_others(fresh, {sig[:2] for sig, _ in chosen})
             for sig, ident in chosen:
                 self.put(fresh, ident, sig)
         for place, mtime_ns in sorted(self.hold.items(), reverse=True):
@@ -260,9 +259,13 @@ class RestoreJob(Session):
         os.rename(fresh.path, old)
 
     def keep_others(self, fresh, restored):
-        """Items of the phone that the backup does not have."""
+        """Items of the phone that are not restored, but for those that are to
+        go: system files stay unless system files are restored."""
         for item in self.phone.content.scan():
-            if (item.domain, item.path) in restored:
+            may_go = self.option["RestoreSystemFiles"] \
+                or item.domain not in SYSTEM_DOMAINS
+            if (item.domain, item.path) in restored \
+                    or may_go and self.option["RemoveItemsNotRestored"]:
                 continue
             meta = {"uid": item.uid, "gid": item.gid, "mode": item.mode,
                     "birth": item.birth, "pclass": item.pclass,

@@ -97,8 +97,9 @@ class Control:
     def do_unplug(self, phone):
         phone.unplug()
 
-    def do_plug(self, phone):
-        self.mux.plug(phone)
+    def do_plug(self, phone, again=False):
+        if not again or phone.unplugged.is_set():
+            self.mux.plug(phone)
 
     def do_notify(self, phone, name):
         phone.notify(name)

@@ -232,7 +232,8 @@ static int try_create(int fd, const char *path)
 static bool is_text(const char *path, const char *name, const char *want)
 {
 	struct bytes b = read_file(in(path, name));
-	bool same = b.len == strlen(want) && !memcmp(b.ptr, want, b.len);
+	bool same = b.len == strlen(want) &&
+		    (!b.len || !memcmp(b.ptr, want, b.len));
 
 	drop(&b);
 	return same;
@@ -323,6 +324,54 @@ CASE(a_name_is_changed_as_rename_does)
 	leave_yard(&y);
 }
 
+CASE(a_move_replaces_whatever_is_in_its_way)
+{
+	static const struct {
+		const char *from, *to, *at, *want;
+	} moves[] = {
+		{ "file", "new", "new", "content" },
+		{ "sub", "new", "new/file", "below" },
+		{ "file", "other", "other", "content" },
+		{ "file", "sub", "sub", "content" },
+		{ "sub", "file", "file/file", "below" },
+		{ "sub", "folder", "folder/file", "below" },
+		{ "file", "link", "link", "content" },
+		{ "sub", "out", "out/file", "below" },
+		{ "file", "dangling", "dangling", "content" },
+	};
+
+	for (size_t i = 0; i < COUNT(moves); i++) {
+		struct yard y = make_yard();
+		bool replaced = i > 1 ? false : true;
+
+		put_text(y.path, "other", "other");
+		put_text(y.path, "folder/with/something", "");
+		CHECK_AT(beneath_move(y.fd, moves[i].from, moves[i].to,
+				      &replaced) == 0,
+			 "%s to %s", moves[i].from, moves[i].to);
+		CHECK_AT(replaced == (i > 1), "%s to %s", moves[i].from,
+			 moves[i].to);
+		CHECK_AT(!exists(y.path, moves[i].from), "%s", moves[i].from);
+		CHECK_AT(exists(y.path, moves[i].at) &&
+				 is_text(y.path, moves[i].at, moves[i].want),
+			 "%s to %s", moves[i].from, moves[i].to);
+		leave_yard(&y);
+	}
+}
+
+CASE(a_move_of_nothing_removes_nothing)
+{
+	struct yard y = make_yard();
+	bool replaced;
+
+	CHECK_INT(beneath_move(y.fd, "absent", "file", &replaced), -ENOENT);
+	CHECK_INT(beneath_move(y.fd, "absent", "sub", &replaced), -ENOENT);
+	CHECK_INT(beneath_move(y.fd, "file", "absent/x", &replaced), -ENOENT);
+	CHECK(is_text(y.path, "file", "content"));
+	CHECK(is_text(y.path, "sub/file", "below"));
+	leave_yard(&y);
+}
+
 CASE(no_change_leaves_the_folder)
 {
 	static const struct {
@@ -341,6 +390,7 @@ CASE(no_change_leaves_the_folder)
 	};
 	struct yard y = make_yard();
 	struct stat st;
+	bool replaced;
 
 	for (size_t i = 0; i < COUNT(bad); i++) {
 		const char *path = bad[i].path;
@@ -353,6 +403,10 @@ CASE(no_change_leaves_the_folder)
 		CHECK_AT(beneath_rename(y.fd, path, "x") == want, "%s", path);
 		CHECK_AT(beneath_rename(y.fd, "file", path) == want, "%s",
 			 path);
+		CHECK_AT(beneath_move(y.fd, path, "x", &replaced) == want, "%s",
+			 path);
+		CHECK_AT(beneath_move(y.fd, "file", path, &replaced) == want,
+			 "%s", path);
 		CHECK_AT(beneath_remove(y.fd, path) == want, "%s", path);
 		CHECK_AT(beneath_write_file(y.fd, path, view_of("x", 1), 0600,
 					    NULL) == want,
@@ -537,6 +591,8 @@ static void run_all(void)
 	RUN(a_folder_is_made_below_one_that_is_there);
 	RUN(an_entry_itself_is_looked_at);
 	RUN(a_name_is_changed_as_rename_does);
+	RUN(a_move_replaces_whatever_is_in_its_way);
+	RUN(a_move_of_nothing_removes_nothing);
 	RUN(no_change_leaves_the_folder);
 	RUN(absolute_paths_are_no_way_out);
 	RUN(a_folder_is_removed_with_everything_in_it);

@@ -213,16 +213,23 @@ plist_t device_get(struct device *device, const char *domain, const char *key)
 	return plist_new_string("12.8");
 }
 
-int media_read(struct media *media, const char *path, size_t limit,
-	       struct buf *out, struct mb_err *err)
+static void answer_file(struct media_file *file)
 {
-	(void)media, (void)limit;
-	if (!strcmp(path, "/iTunes_Control/iTunes/iTunesPrefs"))
-		return buf_add(out, "prefs", 5);
-	if (!strcmp(path, "/Books/iBooksData2.plist"))
-		return buf_add(out, "books", 5);
-	if (!strcmp(path, "/iTunes_Control/iTunes/VoiceMemos.plist"))
-		return mb_err_set(err, -EFBIG, "too large");
+	if (!strcmp(file->path, "/iTunes_Control/iTunes/iTunesPrefs"))
+		buf_add(&file->content, "prefs", 5);
+	else if (!strcmp(file->path, "/Books/iBooksData2.plist"))
+		buf_add(&file->content, "books", 5);
+	else if (!strcmp(file->path, "/iTunes_Control/iTunes/VoiceMemos.plist"))
+		mb_err_set(&file->err, -EFBIG, "too large");
+}
+
+int media_read_files(struct media *media, struct media_file *files,
+		     size_t count, size_t limit, struct mb_err *err)
+{
+	(void)media, (void)limit, (void)err;
+	CHECK(count <= MEDIA_FILES_MAX);
+	for (size_t i = 0; i < count; i++)
+		answer_file(&files[i]);
 	return 0;
 }
 

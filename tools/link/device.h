@@ -12,7 +12,7 @@
 #include "mb/err.h"
 
 /*
- * An attached iPhone or iPad. Only device.c, device_link.c and media.c know
+ * An attached iPhone or iPad. Only device.c and device_link.c know
  * libimobiledevice.
  *
  * Errors here, beside the usual:
@@ -129,35 +129,6 @@ ssize_t device_recv_now(struct link *link, void *out, size_t len);
  */
 void device_observe(struct link *link, struct link *notes,
 		    void (*readable)(void *arg), void *arg);
-
-/*
- * The media folder of the device (AFC): media.c.
- */
-struct media;
-
-int media_open(struct media **out, struct device *device, struct mb_err *err);
-void media_free(struct media *media);
-MB_DEFINE_AUTO(struct media, media_free)
-
-/* A whole small file, empty if it is not there; the caller releases @out. */
-struct buf;
-int media_read(struct media *media, const char *path, size_t limit,
-	       struct buf *out, struct mb_err *err);
-/* media_write - replace a small file */
-int media_write(struct media *media, const char *path, const void *ptr,
-		size_t len, struct mb_err *err);
-int media_make_dir(struct media *media, const char *path, struct mb_err *err);
-int media_remove(struct media *media, const char *path, struct mb_err *err);
-
-/*
- * media_lock - take the lock by which programs that sync keep out each other
- *
- * Does not wait. Released by media_free.
- *
- * Returns 0; -EBUSY if another has it.
- */
-int media_lock(struct media *media, struct mb_err *err);
-void media_unlock(struct media *media);
 
 /* libimobiledevice's version as it was built against, for doctor. */
 const char *device_library_version(void);

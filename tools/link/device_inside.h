@@ -4,7 +4,7 @@
 
 #include "device.h"
 
-/* What device.c, device_link.c and media.c share, in libimobiledevice's types. */
+/* What device.c and device_link.c share, in libimobiledevice's types. */
 struct idevice_private;
 struct lockdownd_service_descriptor;
 

@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <libimobiledevice/libimobiledevice.h>
 #include <libimobiledevice/lockdown.h>
+#include <linux/sock_diag.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -49,7 +50,8 @@ struct device_link {
 	int edges; /* an epoll: readable when more has come since take_edge */
 	bool tls;
 	enum received received;
-	int stuck; /* reads in a row that failed though there are bytes */
+	bool partial; /* a part of a record was taken already */
+	int stuck;    /* reads in a row that failed though there are bytes */
 	struct device_link *notes;
 	void (*readable)(void *arg);
 	void *arg;
@@ -107,6 +109,7 @@ static ssize_t take_tls(struct device_link *l, void *out, size_t len)
 		if (l->received == NOTHING)
 			l->received = LENGTH;
 		l->stuck = 0;
+		l->partial = false;
 		return got;
 	}
 	return error == IDEVICE_E_TIMEOUT ? -EAGAIN : look_at_socket(l);
@@ -126,8 +129,22 @@ static ssize_t take(struct device_link *l, void *out, size_t len)
 #define RECORD_MAX (LINK_RECV_MIN + 2048)
 #define RECORD_HEAD 5 /* type, version, length: RFC 8446, 5.1 */
 
+/*
+ * On a network what is unread takes the room of the whole segments that it
+ * came in. That can be all the room there is, so that the rest of a record
+ * would never come: then it is taken in parts.
+ */
+static bool is_full(const struct device_link *l)
+{
+	uint32_t info[SK_MEMINFO_VARS] = { 0 };
+	socklen_t size = sizeof(info);
+
+	return getsockopt(l->fd, SOL_SOCKET, SO_MEMINFO, info, &size) == 0 &&
+	       info[SK_MEMINFO_RMEM_ALLOC] > info[SK_MEMINFO_RCVBUF] / 2;
+}
+
 /* False while the rest of a TLS record is on its way. */
-static bool has_record(const struct device_link *l)
+static bool has_record(struct device_link *l)
 {
 	struct pollfd end = { .fd = l->fd, .events = POLLRDHUP };
 	uint8_t head[RECORD_HEAD];
@@ -136,6 +153,8 @@ static bool has_record(const struct device_link *l)
 	int there = 0;
 	ssize_t n;
 
+	if (l->partial)
+		return true; /* what comes is no head of a record */
 	n = recv(l->fd, head, sizeof(head), MSG_PEEK | MSG_DONTWAIT);
 	if (n <= 0)
 		return true; /* the end: to be read as well */
@@ -144,7 +163,8 @@ static bool has_record(const struct device_link *l)
 		if (len > RECORD_MAX || there >= (int)sizeof(head) + len)
 			return true;
 	}
-	return poll(&end, 1, 0) > 0;
+	l->partial = is_full(l);
+	return l->partial || poll(&end, 1, 0) > 0;
 }
 
 static void take_edge(const struct device_link *l)

@@ -48,14 +48,19 @@ static bool is_stamp(const char *text, size_t len)
 	return true;
 }
 
+bool host_dir_is_version(const char *udid, const char *name, size_t len)
+{
+	size_t udid_len = strlen(udid);
+
+	return len > udid_len && !memcmp(name, udid, udid_len) &&
+	       is_stamp(name + udid_len, len - udid_len);
+}
+
 static bool is_device_folder(const struct host_dir *dir, const char *name,
 			     size_t len)
 {
-	size_t udid_len = strlen(dir->udid);
-
-	if (len < udid_len || memcmp(name, dir->udid, udid_len) != 0)
-		return false;
-	return len == udid_len || is_stamp(name + udid_len, len - udid_len);
+	return (len == strlen(dir->udid) && !memcmp(name, dir->udid, len)) ||
+	       host_dir_is_version(dir->udid, name, len);
 }
 
 static int check_component(const struct host_dir *dir, struct host_name name,
@@ -201,31 +206,29 @@ int host_dir_make_dir(const struct host_dir *dir, struct host_name name,
 	return rc < 0 ? failed(rc, "create the folder", &path, err) : 0;
 }
 
+/* True if @path is @folder or in it. */
+static bool is_inside(const char *path, const char *folder)
+{
+	size_t len = strlen(folder);
+
+	return !strncmp(path, folder, len) && (path[len] == '/' || !path[len]);
+}
+
 int host_dir_move(const struct host_dir *dir, struct host_name from,
 		  struct host_name to, bool *replaced, struct mb_err *err)
 {
 	struct path a, b;
-	struct stat st;
 	int rc;
 
 	*replaced = false;
 	if ((rc = check(&a, dir, from, err)) < 0 ||
 	    (rc = check(&b, dir, to, err)) < 0)
 		return rc;
-	/* before anything is removed: is there something to move? */
-	rc = beneath_stat(dir->fd, a.text, &st);
-	if (rc < 0)
-		return failed(rc, "move", &a, err);
 	if (!strcmp(a.text, b.text))
 		return 0;
-	rc = beneath_stat(dir->fd, b.text, &st);
-	*replaced = rc == 0;
-	if (*replaced && S_ISDIR(st.st_mode)) {
-		rc = beneath_remove(dir->fd, b.text);
-		if (rc < 0)
-			return failed(rc, "replace", &b, err);
-	}
-	rc = beneath_rename(dir->fd, a.text, b.text);
+	if (is_inside(b.text, a.text) || is_inside(a.text, b.text))
+		return failed(-EINVAL, "move into itself", &a, err);
+	rc = beneath_move(dir->fd, a.text, b.text, replaced);
 	return rc < 0 ? failed(rc, "move", &a, err) : 0;
 }
 
@@ -250,14 +253,17 @@ int host_dir_copy(const struct host_dir *dir, struct host_name from,
 		  struct host_name to, struct mb_err *err)
 {
 	struct path a, b;
+	struct stat st;
 	int rc;
 
 	if ((rc = check(&a, dir, from, err)) < 0 ||
 	    (rc = check(&b, dir, to, err)) < 0)
 		return rc;
-	if (!strncmp(b.text, a.text, strlen(a.text)) &&
-	    (b.text[strlen(a.text)] == '/' || !b.text[strlen(a.text)]))
+	if (is_inside(b.text, a.text) || is_inside(a.text, b.text))
 		return failed(-EINVAL, "copy into itself", &a, err);
+	rc = beneath_stat(dir->fd, a.text, &st);
+	if (rc < 0)
+		return failed(rc, "copy", &a, err);
 	rc = beneath_remove(dir->fd, b.text);
 	if (rc == 0 || rc == -ENOENT)
 		rc = clone_entry(dir->fd, a.text, dir->fd, b.text, CLONE_COPY,

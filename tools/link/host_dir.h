@@ -31,6 +31,9 @@ struct host_name {
 	size_t len;
 };
 
+/* True for "<UDID>-YYYYMMDD-HHMMSS". */
+bool host_dir_is_version(const char *udid, const char *name, size_t len);
+
 /* host_dir_check - whether a device may use a name at all: 0 or -EPROTO */
 int host_dir_check(const struct host_dir *dir, struct host_name name,
 		   struct mb_err *err);

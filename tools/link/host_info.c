@@ -361,43 +361,59 @@ static int gather_apps(const struct gathering *g, struct host_facts *f,
 	return 0;
 }
 
-static const char *const files[] = {
-	"ApertureAlbumPrefs", "IC-Info.sidb",	   "IC-Info.sidv",
-	"PhotosFolderAlbums", "PhotosFolderName",  "PhotosFolderPrefs",
-	"VoiceMemos.plist",   "iPhotoAlbumPrefs",  "iTunesApplicationIDs",
-	"iTunesPrefs",	      "iTunesPrefs.plist",
+#define BOOKS "/Books/iBooksData2.plist"
+#define ITUNES "/iTunes_Control/iTunes/"
+
+static const char *const paths[] = {
+	BOOKS,
+	ITUNES "ApertureAlbumPrefs",
+	ITUNES "IC-Info.sidb",
+	ITUNES "IC-Info.sidv",
+	ITUNES "PhotosFolderAlbums",
+	ITUNES "PhotosFolderName",
+	ITUNES "PhotosFolderPrefs",
+	ITUNES "VoiceMemos.plist",
+	ITUNES "iPhotoAlbumPrefs",
+	ITUNES "iTunesApplicationIDs",
+	ITUNES "iTunesPrefs",
+	ITUNES "iTunesPrefs.plist",
 };
+#define PATH_COUNT (sizeof(paths) / sizeof(*paths))
 
-/* @out stays NULL where there is no such file. */
-static int gather_file(const struct gathering *g, struct media *media,
-		       const char *path, plist_t *out, struct mb_err *err)
+static void take_file(const struct gathering *g, struct host_facts *f,
+		      const struct media_file *file)
 {
-	mb_auto(buf_release) struct buf content = { 0 };
-	int rc = media_read(media, path, FILE_MAX, &content, err);
+	plist_t data;
 
-	if (rc == 0 && content.len)
-		*out = plist_new_data((const char *)content.ptr, content.len);
-	return tolerate(g, rc, path, err);
+	if (file->err.code)
+		note(g, "Info.plist lacks %s", file->err.text);
+	if (!file->content.len)
+		return;
+	data = plist_new_data((const char *)file->content.ptr,
+			      file->content.len);
+	if (!strcmp(file->path, BOOKS))
+		f->books = data;
+	else
+		plist_dict_set_item(f->files, file->path + strlen(ITUNES),
+				    data);
 }
 
 static int gather_files(const struct gathering *g, struct media *media,
 			struct host_facts *f, struct mb_err *err)
 {
-	int rc = gather_file(g, media, "/Books/iBooksData2.plist", &f->books,
-			     err);
+	struct media_file files[PATH_COUNT] = { 0 };
+	int rc;
 
 	f->files = plist_new_dict();
-	for (size_t i = 0; rc == 0 && i < sizeof(files) / sizeof(*files); i++) {
-		char path[80];
-		plist_t data = NULL;
-
-		snprintf(path, sizeof(path), "/iTunes_Control/iTunes/%s",
-			 files[i]);
-		rc = gather_file(g, media, path, &data, err);
-		if (data)
-			plist_dict_set_item(f->files, files[i], data);
+	for (size_t i = 0; i < PATH_COUNT; i++)
+		files[i].path = paths[i];
+	rc = media_read_files(media, files, PATH_COUNT, FILE_MAX, err);
+	for (size_t i = 0; i < PATH_COUNT; i++) {
+		if (rc == 0)
+			take_file(g, f, &files[i]);
+		buf_release(&files[i].content);
 	}
-	return rc;
+	return tolerate(g, rc, "Info.plist lacks iTunes files", err);
 }
 
 static int gather(const struct gathering *g, struct media *media,

@@ -7,6 +7,7 @@
 
 #include "bytes.h"
 #include "device.h"
+#include "media.h"
 
 /*
  * host_info_make - Info.plist, the one part of a backup that the host writes:

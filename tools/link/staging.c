@@ -16,6 +16,7 @@
 #include "beneath.h"
 #include "bytes.h"
 #include "cleanup.h"
+#include "host_dir.h"
 
 /*
  * How a version takes its place, and what a crash in between leaves:
@@ -42,6 +43,7 @@
 #define PREVIOUS "previous"
 #define INTENT "intent"
 #define KEPT "kept"
+#define PRUNED "pruned" /* a kept version on its way out */
 
 /* Longest list of kept versions that is read. */
 #define KEPT_MAX (1 << 20)
@@ -150,11 +152,15 @@ static int lock_state(struct staging *s, struct mb_err *err)
 			return failed(s->state_fd, "cannot open", s->state,
 				      err);
 		if (flock(s->state_fd, LOCK_EX | LOCK_NB) < 0 &&
-		    errno == EWOULDBLOCK)
+		    errno == EWOULDBLOCK) {
+			/* what is in it is not ours to clear away */
+			close(s->state_fd);
+			s->state_fd = -1;
 			return mb_err_set(
 				err, -EBUSY,
 				"%s is being worked on by another larder",
 				s->target);
+		}
 		/* without locks (some network file systems): nobody else */
 		if (is_still_there(s))
 			return 0;
@@ -219,35 +225,53 @@ static int remove_if_there(int fd, const char *name)
 	return rc == -ENOENT ? 0 : rc;
 }
 
+/* Never over something; @from and @to are names in the two folders. */
+static int rename_new(int from_fd, const char *from, int to_fd, const char *to)
+{
+	struct stat st;
+
+	if (renameat2(from_fd, from, to_fd, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -errno;
+	/* a file system without this flag; nobody else is here */
+	if (is_there(to_fd, to, &st))
+		return -EEXIST;
+	return renameat(from_fd, from, to_fd, to) < 0 ? -errno : 0;
+}
+
 static int keep_ready(struct staging *s, const char *name);
 
 /* See the head of this file. */
 static int recover(struct staging *s, struct mb_err *err)
 {
+	static const char *const passing[] = {
+		CLONE,	READY,	       PREVIOUS,    PRUNED,
+		INTENT, INTENT ".new", KEPT ".new",
+	};
 	struct intent intent;
 	struct stat target, st;
 	int rc = 0;
 
 	if (is_there(s->state_fd, PREVIOUS, &st) &&
-	    !is_there(s->dir_fd, s->name, &st) &&
-	    renameat2(s->state_fd, PREVIOUS, s->dir_fd, s->name,
-		      RENAME_NOREPLACE) < 0)
-		return failed(-errno, "cannot put back", s->target, err);
+	    !is_there(s->dir_fd, s->name, &st))
+		rc = rename_new(s->state_fd, PREVIOUS, s->dir_fd, s->name);
+	if (rc < 0)
+		return failed(rc, "cannot put back", s->target, err);
 	if (read_intent(s, &intent) && intent.keep_as[0] &&
 	    is_there(s->dir_fd, s->name, &target) &&
 	    target.st_ino == intent.inode) {
 		/* the version before is complete, and was to be kept */
 		if (is_there(s->state_fd, PREVIOUS, &st))
-			renameat2(s->state_fd, PREVIOUS, s->state_fd, READY,
-				  RENAME_NOREPLACE);
+			rename_new(s->state_fd, PREVIOUS, s->state_fd, READY);
 		if (is_there(s->state_fd, READY, &st))
 			rc = keep_ready(s, intent.keep_as);
 	}
-	for (const char *const *name =
-		     (const char *const[]){ CLONE, READY, PREVIOUS, INTENT,
-					    INTENT ".new", KEPT ".new", NULL };
-	     *name && rc == 0; name++)
-		rc = remove_if_there(s->state_fd, *name);
+	for (size_t i = 0; i < sizeof(passing) / sizeof(*passing); i++) {
+		int removed = remove_if_there(s->state_fd, passing[i]);
+
+		rc = rc < 0 ? rc : removed;
+	}
 	return rc < 0 ? failed(rc, "cannot clear away", s->state, err) : 0;
 }
 
@@ -331,7 +355,7 @@ void staging_free(struct staging *s)
 	if (s->clone_fd >= 0)
 		close(s->clone_fd);
 	if (s->state_fd >= 0) {
-		remove_if_there(s->state_fd, CLONE);
+		recover(s, NULL);
 		/* stays if something is in it: kept versions, or a trouble */
 		unlinkat(s->dir_fd, s->state, AT_REMOVEDIR);
 		close(s->state_fd);
@@ -419,7 +443,8 @@ static int kept_read(struct staging *s, struct kept *k)
 		size_t len = (size_t)((line ? line : end) - p);
 		struct stat st;
 
-		if (line && len && !memchr(p, '/', len)) {
+		/* nothing but a version is ever removed */
+		if (line && host_dir_is_version(s->udid, p, len)) {
 			rc = kept_add(k, p, len);
 			if (rc == 0 &&
 			    !is_there(s->dir_fd, k->names[k->count - 1], &st))
@@ -454,9 +479,8 @@ static int keep_ready(struct staging *s, const char *name)
 		rc = kept_add(&k, name, strlen(name));
 	if (rc == 0)
 		rc = kept_write(s, &k);
-	if (rc == 0 && renameat2(s->state_fd, READY, s->dir_fd, name,
-				 RENAME_NOREPLACE) < 0)
-		rc = -errno;
+	if (rc == 0)
+		rc = rename_new(s->state_fd, READY, s->dir_fd, name);
 	return rc;
 }
 
@@ -471,10 +495,9 @@ static int prune(struct staging *s, size_t keep)
 	size_t drop = k.count > keep ? k.count - keep : 0;
 
 	for (size_t i = 0; i < drop && rc == 0; i++) {
-		if (renameat(s->dir_fd, k.names[i], s->state_fd, READY) < 0)
-			rc = -errno;
-		else
-			rc = remove_if_there(s->state_fd, READY);
+		rc = rename_new(s->dir_fd, k.names[i], s->state_fd, PRUNED);
+		if (rc == 0)
+			rc = remove_if_there(s->state_fd, PRUNED);
 	}
 	if (rc < 0 || !drop)
 		return rc;
@@ -525,14 +548,11 @@ static int sync_dir(int fd)
 		       0;
 }
 
-/* The folders change places; 1 if there was nothing to change with. */
+/* The folders change places, or ready takes an empty one. */
 static int change_places(struct staging *s)
 {
 	if (!s->has_base)
-		return renameat2(s->state_fd, READY, s->dir_fd, s->name,
-				 RENAME_NOREPLACE) < 0 ?
-			       -errno :
-			       0;
+		return rename_new(s->state_fd, READY, s->dir_fd, s->name);
 	if (renameat2(s->state_fd, READY, s->dir_fd, s->name,
 		      RENAME_EXCHANGE) == 0)
 		return 0;
@@ -579,10 +599,10 @@ static int settle(struct staging *s, int keep, const struct intent *intent)
 		rc = keep_ready(s, intent->keep_as);
 	if (rc == 0)
 		rc = remove_if_there(s->state_fd, READY);
-	if (rc == 0 && keep >= 0)
-		rc = prune(s, (size_t)keep);
 	if (rc == 0)
 		rc = remove_if_there(s->state_fd, INTENT);
+	if (rc == 0 && keep >= 0)
+		rc = prune(s, (size_t)keep);
 	return rc;
 }
 

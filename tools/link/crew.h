@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CREW_H
+#define CREW_H
+
+#include <stddef.h>
+
+#include "cleanup.h"
+
+/*
+ * Two threads for many small steps that do not depend on each other: the one
+ * that calls, and one that waits for calls. What a device sends in one go is
+ * small and quickly there; the files that have to be made of it are what
+ * takes time, while the device waits for an answer.
+ */
+struct crew;
+
+/* Without a second thread (none to be had) it works all the same. */
+int crew_open(struct crew **out);
+void crew_free(struct crew *crew);
+MB_DEFINE_AUTO(struct crew, crew_free)
+
+/*
+ * crew_each - call @step for each number below @count, from both threads
+ *
+ * Returns when all have been done.
+ */
+void crew_each(struct crew *crew, size_t count,
+	       void (*step)(void *arg, size_t i), void *arg);
+
+#endif
