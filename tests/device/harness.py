@@ -185,7 +185,8 @@ def phones(*configs):
 def over(phone):
     """Wait until the phone is done with its backup connections."""
     if n := phone.counters().get(BACKUP_SERVICE):
-        wait_until(lambda: len(phone.events("backup-service-left")) >= n,
+        wait_until(lambda: sum(e["name"] == BACKUP_SERVICE for e in
+                               phone.events("service-left")) >= n,
                    "the end of the backup service")
 
 

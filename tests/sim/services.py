@@ -348,7 +348,6 @@ def diagnostics_relay(stream, phone):
 def backup(stream, phone):
     stream.limit = phone.knobs["unplug_after_bytes"]
     backupd.serve(stream, phone)
-    phone.event("backup-service-left")
 
 
 def silent(stream, phone):
@@ -359,10 +358,13 @@ def silent(stream, phone):
 
 def or_silent(name, serve):
     def run(stream, phone):
-        if name in phone.knobs["silent_services"]:
-            silent(stream, phone)
-        else:
-            serve(stream, phone)
+        try:
+            if name in phone.knobs["silent_services"]:
+                silent(stream, phone)
+            else:
+                serve(stream, phone)
+        finally:
+            phone.event("service-left", name=name)
     return run
 
 

@@ -188,11 +188,6 @@ const char *device_get_udid(const struct device *device)
 	return device->udid;
 }
 
-struct idevice_private *device_get_handle(const struct device *device)
-{
-	return device->handle;
-}
-
 /* --- what lockdownd says ------------------------------------------------- */
 
 static const struct {
@@ -476,7 +471,8 @@ static lockdownd_error_t ask_for_service(struct device *device,
 	return error;
 }
 
-int device_start_service(struct device *device, const char *service,
+/* @out: to be freed with lockdownd_service_descriptor_free */
+static int start_service(struct device *device, const char *service,
 			 bool escrow, struct lockdownd_service_descriptor **out,
 			 struct mb_err *err)
 {
@@ -502,8 +498,7 @@ int device_connect(struct device *device, const char *service, bool escrow,
 		   struct link **out, struct mb_err *err)
 {
 	lockdownd_service_descriptor_t descriptor = NULL;
-	int rc =
-		device_start_service(device, service, escrow, &descriptor, err);
+	int rc = start_service(device, service, escrow, &descriptor, err);
 
 	if (rc < 0)
 		return rc;

@@ -8,18 +8,6 @@
 struct idevice_private;
 struct lockdownd_service_descriptor;
 
-struct idevice_private *device_get_handle(const struct device *device);
-
-/*
- * device_start_service - ask lockdownd for a service
- * @out: to be freed with lockdownd_service_descriptor_free
- *
- * Returns as device_connect.
- */
-int device_start_service(struct device *device, const char *service,
-			 bool escrow, struct lockdownd_service_descriptor **out,
-			 struct mb_err *err);
-
 /*
  * device_link_open - connect to a service that was started
  *

@@ -423,7 +423,7 @@ int media_write(struct media *media, const char *path, const void *ptr,
 		size_t len, struct mb_err *err)
 {
 	struct afc_request request;
-	uint64_t handle;
+	uint64_t handle = 0;
 	int rc = ask_open(media, path, AFC_REPLACE, err);
 
 	if (rc == 0)
