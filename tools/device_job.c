@@ -19,6 +19,9 @@
 /* Who plugs in a device stands beside it. */
 #define UNLOCK_TIMEOUT_MS (60 * 1000)
 
+/* Services that only tell of the device answer at once, or never. */
+#define ANSWER_TIMEOUT_MS (30 * 1000)
+
 /* How long another program may hold the sync lock, and how often to look. */
 #define SYNC_LOCK_TRIES 50
 #define SYNC_LOCK_PAUSE_MS 200
@@ -130,7 +133,10 @@ int device_job_find(struct device_job *job, const struct device_wish *wish,
 	if (rc < 0)
 		return rc;
 	job->watched = true;
-	watch_set_timeout(wish->timeout_ms ? wish->timeout_ms : TIMEOUT_MS);
+	job->timeout_ms = wish->timeout_ms ? wish->timeout_ms : TIMEOUT_MS;
+	watch_set_timeout(job->timeout_ms < ANSWER_TIMEOUT_MS ?
+				  job->timeout_ms :
+				  ANSWER_TIMEOUT_MS);
 	rc = choose_device(&job->device, wish->udid, wish->network, err);
 	if (rc < 0)
 		return rc;
@@ -251,6 +257,7 @@ int device_job_ask(struct device_job *job, const char *name, plist_t request,
 
 	if (rc < 0)
 		return rc;
+	watch_set_timeout(job->timeout_ms);
 	job->asked_at = job->counts.messages;
 	job->asked = true;
 	rc = session_serve(job->session, dir, &end, err);

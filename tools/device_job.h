@@ -61,11 +61,12 @@ struct device_job {
 	struct session_counts counts;
 	const struct common *common;
 	char *udid;
-	char *name;	   /* of the device; printable */
-	int version;	   /* of iOS: 1601 */
-	int64_t unlock_ms; /* how long the user may take to unlock it */
-	bool synced;	   /* the sync lock is ours */
-	bool watched;	   /* watch_start was called */
+	char *name;	    /* of the device; printable */
+	int version;	    /* of iOS: 1601 */
+	int64_t unlock_ms;  /* how long the user may take to unlock it */
+	int64_t timeout_ms; /* how long it may be silent during a request */
+	bool synced;	    /* the sync lock is ours */
+	bool watched;	    /* watch_start was called */
 
 	/* for the watching thread */
 	atomic_bool asked;	       /* a request is out */

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 """larder backup against the simulated phone, when all goes well."""
 
+import calendar
 import datetime
-import functools
-import pty
 import plistlib
+import pty
 import select
 import threading
 
@@ -372,11 +372,13 @@ def versions_before_are_kept_and_shown():
         for number in range(5):
             backup(sim, folder, "--keep", "2")
             expected.append(expect_of_phone(phone))
-            now = kept(folder)
-            names += [name for name in now if name not in names]
-            equal(now, names[-2:], f"after run {number}")
+            equal(kept(folder), names[-2:], f"after run {number}")
+            names.append(f"{UDID}-20200301-12{number:02d}00")
+            # finished a minute later, each
+            when = calendar.timegm((2020, 3, 1, 12, number, 0))
+            os.utime(f"{folder}/{UDID}/Status.plist", (when, when))
             edit(phone, change=2, add=1, remove=1, seed=number)
-        equal(len(names), 4)
+        names.pop()
         equal(shows(f"{folder}/{UDID}", expected[4]), None)
         for name, expect in zip(names[-2:], expected[2:4]):
             equal(shows(f"{folder}/{name}", expect), None, name)

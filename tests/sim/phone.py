@@ -14,6 +14,7 @@ A phone lives in a state folder:
 import copy
 import json
 import pathlib
+import socket
 import plistlib
 import threading
 import time
@@ -298,9 +299,10 @@ class Phone:
         with self._lock:
             streams = list(self.streams)
         for stream in streams:
-            # the thread that uses it closes it
+            # the thread that uses it closes it; not SSLSocket.shutdown,
+            # after which the rest would be taken for plain text
             try:
-                stream.sock.shutdown(2)
+                socket.socket.shutdown(stream.sock, socket.SHUT_RDWR)
             except OSError:
                 pass
         self.event("unplugged")

@@ -132,8 +132,10 @@ static int send_file(struct outgoing *out, struct host_name name,
 
 /* Before the first byte goes out: a stream cannot be broken off. */
 static int check_names(const struct outgoing *out, plist_t names,
-		       uint32_t count, struct mb_err *err)
+		       struct mb_err *err)
 {
+	uint32_t count = names ? plist_array_get_size(names) : 0;
+
 	for (uint32_t i = 0; i < count; i++) {
 		plist_t node = plist_array_get_item(names, i);
 		int rc;
@@ -152,7 +154,7 @@ static int check_names(const struct outgoing *out, plist_t names,
 static int send_files(struct outgoing *out, plist_t names, struct mb_err *err)
 {
 	uint32_t count = names ? plist_array_get_size(names) : 0;
-	int rc = check_names(out, names, count, err);
+	int rc = 0;
 
 	for (uint32_t i = 0; i < count && rc == 0; i++)
 		rc = send_file(out, name_of(plist_array_get_item(names, i)),
@@ -166,30 +168,40 @@ static int send_files(struct outgoing *out, plist_t names, struct mb_err *err)
 	return flush_out(out, err);
 }
 
+/* Ends with the status, which is used up with what has failed. */
+static int answer(struct outgoing *out, plist_t message, bool listed,
+		  struct mb_err *err)
+{
+	if (listed && plist_dict_get_size(out->failed))
+		return session_answer_code(out->s, DEVICE_STATUS_MULTI,
+					   "Multi status", out->failed, err);
+	if (listed)
+		return session_answer_code(out->s, 0, NULL, out->failed, err);
+	plist_free(out->failed);
+	return session_answer_malformed(out->s, message, err);
+}
+
 int session_download(struct session *s, const struct host_dir *dir,
 		     plist_t message, struct mb_err *err)
 {
 	mb_auto(free) uint8_t *buf = malloc(SEND_LEN);
 	plist_t names = dir ? message_get(message, 1, PLIST_ARRAY) : NULL;
 	struct outgoing out = { .s = s, .dir = dir, .buf = buf };
-	int rc;
+	int violation, rc;
 
 	if (!buf)
 		return mb_err_set(err, -ENOMEM, "out of memory");
 	session_note_progress(s, message, 3);
+	violation = check_names(&out, names, err);
+	if (violation < 0)
+		names = NULL;
 	out.failed = plist_new_dict();
 	/* without a list too: an empty one is what the device can follow */
-	rc = send_files(&out, names, err);
+	rc = send_files(&out, names, violation < 0 ? NULL : err);
 	if (rc < 0) {
 		plist_free(out.failed);
-		return rc;
+		return violation < 0 ? violation : rc;
 	}
-	if (!names) {
-		plist_free(out.failed);
-		return session_answer_malformed(s, message, err);
-	}
-	if (plist_dict_get_size(out.failed) == 0)
-		return session_answer_code(s, 0, NULL, out.failed, err);
-	return session_answer_code(s, DEVICE_STATUS_MULTI, "Multi status",
-				   out.failed, err);
+	rc = answer(&out, message, names != NULL, violation < 0 ? NULL : err);
+	return violation < 0 ? violation : rc;
 }

@@ -87,6 +87,10 @@ static int check(struct path *out, const struct host_dir *dir,
 		return refuse(name, "a name that is too long", err);
 	if (memchr(name.ptr, '\0', name.len))
 		return refuse(name, "a name with a zero byte in it", err);
+	for (size_t i = 0; i < name.len; i++)
+		if (iscntrl((unsigned char)name.ptr[i]))
+			return refuse(name, "a name with a control character",
+				      err);
 	if (name.len && name.ptr[0] == '/')
 		return refuse(name, "which is outside of its folder", err);
 	while (at < name.len) {

@@ -174,6 +174,13 @@ int session_answer(struct session *s, int rc, struct mb_err *err)
 				   plist_new_dict(), err);
 }
 
+/* The device is told before it is left. */
+static int end_by_violation(struct session *s)
+{
+	session_answer(s, -EPERM, NULL);
+	return -EPROTO;
+}
+
 /*
  * The result of one operation on the host's files: what the device may not
  * know how to handle ends the session, everything else is told to it.
@@ -181,7 +188,7 @@ int session_answer(struct session *s, int rc, struct mb_err *err)
 static int answer_operation(struct session *s, int rc, struct mb_err *err)
 {
 	if (rc == -EPROTO)
-		return rc;
+		return end_by_violation(s);
 	if (rc < 0)
 		session_note_failure(s, err);
 	return session_answer(s, rc, err);
@@ -297,7 +304,7 @@ static int on_create_dir(struct session *s, const struct host_dir *dir,
 		return session_answer_malformed(s, message, err);
 	rc = host_dir_make_dir(dir, name_of(name), err);
 	if (rc == -EPROTO)
-		return rc;
+		return end_by_violation(s);
 	/* the device makes sure of folders that it knows to be there */
 	if (rc < 0 && rc != -EEXIST)
 		session_note_failure(s, err);
@@ -445,8 +452,10 @@ static int on_remove(struct session *s, const struct host_dir *dir,
 		if (plist_get_node_type(item) != PLIST_STRING)
 			return session_answer_malformed(s, message, err);
 		rc = host_dir_remove(dir, name_of(item), &removed, &why);
-		if (rc == -EPROTO)
-			return mb_err_set(err, rc, "%s", why.text);
+		if (rc == -EPROTO) {
+			mb_err_set(err, rc, "%s", why.text);
+			return end_by_violation(s);
+		}
 		if (removed && host_dir_is_payload(dir, name_of(item)))
 			s->counts->removed++;
 		if (rc < 0)

@@ -131,6 +131,19 @@ static void make_gathered(struct incoming *in)
 	in->bytes.len = 0;
 }
 
+/* Of two files of one name the last one stays. */
+static bool is_gathered(const struct incoming *in, struct host_name name)
+{
+	for (size_t i = 0; i < in->small_count; i++) {
+		struct host_name other = small_name(in, &in->small[i]);
+
+		if (other.len == name.len &&
+		    !memcmp(other.ptr, name.ptr, name.len))
+			return true;
+	}
+	return false;
+}
+
 static int begin_small(struct incoming *in, struct host_name name)
 {
 	struct small *f = &in->small[in->small_count];
@@ -191,6 +204,8 @@ static int begin_file(struct incoming *in, struct mb_err *err)
 	rc = host_dir_check(in->dir, name, err);
 	if (rc < 0)
 		return rc;
+	if (is_gathered(in, name))
+		make_gathered(in);
 	rc = begin_small(in, name);
 	if (rc < 0)
 		write_failed(in, rc);
