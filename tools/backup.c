@@ -85,38 +85,44 @@ static uint64_t get_used(struct device *device)
 
 /*
  * Better to hear it now than after an hour. What a backup will need only the
- * device knows; it asks for the space that is free before it sends anything.
+ * device knows, so that nothing but a full disk is an error here; the device
+ * asks for the space that is free before it sends anything.
  */
 static int check_space(struct backup *b, struct mb_err *err)
 {
+	bool first = !staging_has_base(b->staging);
+	const char *target = staging_get_target(b->staging);
 	uint64_t used = get_used(b->job.device), avail;
 	char have[32], need[32];
 	struct statvfs v;
 
 	if (fstatvfs(staging_get_fd(b->staging), &v) < 0)
-		return mb_err_set(err, -errno, "%s: %s",
-				  staging_get_path(b->staging),
+		return mb_err_set(err, -errno, "%s: %s", target,
 				  strerror(errno));
 	avail = (uint64_t)v.f_bavail * v.f_frsize;
 	format_bytes(have, sizeof(have), avail);
-	if (avail < SPACE_RESERVE)
+	if (!avail || (v.f_files && !v.f_favail))
 		return mb_err_set(
 			err, -ENOSPC,
-			"%s: only %s free, a backup needs more: free space, or choose another folder",
-			staging_get_target(b->staging), have);
-	if (v.f_files && v.f_favail < FOLDERS && !staging_has_base(b->staging))
-		return mb_err_set(
-			err, -ENOSPC,
-			"%s: only %llu inodes free, a backup needs thousands: choose another file system",
-			staging_get_target(b->staging),
-			(unsigned long long)v.f_favail);
-	if (!staging_has_base(b->staging) && used > avail) {
+			"%s: no %s left: free space, or choose another folder",
+			target, avail ? "inodes" : "space");
+	if (first && used > avail) {
 		format_bytes(need, sizeof(need), used);
 		progress_warn(
 			b->job.progress,
 			"the device holds %s, and %s are free here: the backup may not fit",
 			need, have);
+	} else if (avail < SPACE_RESERVE) {
+		progress_warn(
+			b->job.progress,
+			"only %s are free here: a device wants 134 MB more than it sends",
+			have);
 	}
+	if (first && v.f_files && v.f_favail < FOLDERS)
+		progress_warn(
+			b->job.progress,
+			"only %llu inodes are free here: the folders of a backup take more",
+			(unsigned long long)v.f_favail);
 	return 0;
 }
 
