@@ -297,7 +297,11 @@ static bool move_up(struct removal *r, int at, const char *name)
 		snprintf(up, sizeof(up), ".removed-%u", r->moved++);
 		if (renameat2(at, name, r->top, up, RENAME_NOREPLACE) == 0)
 			return true;
-		if (errno != EEXIST)
+		/* a file system without the flag; the name is ours */
+		if ((errno == EINVAL || errno == ENOSYS) &&
+		    renameat(at, name, r->top, up) == 0)
+			return true;
+		if (errno != EEXIST && errno != ENOTEMPTY)
 			break;
 	}
 	removal_failed(r);

@@ -356,6 +356,9 @@ class DeviceLink:
                 raise EndOfStream("not understood")
             raw = self.stream.recv_exact(length)
             path = paths[position] if position < len(paths) else None
+            if raw.startswith(b"bplist00"):
+                # it may have left before it got our message
+                self.parse(raw)
             if path is None or raw != path.encode():
                 self.violation(f"download: {raw!r} where {path!r} is due")
                 if path is None:

@@ -12,7 +12,7 @@
 
 struct crew {
 	pthread_t thread;
-	bool has_thread;
+	enum { NOT_YET, RUNS, CANNOT } second; /* made when first needed */
 	pthread_mutex_t lock;
 	pthread_cond_t called, done;
 
@@ -64,7 +64,6 @@ int crew_open(struct crew **out)
 	pthread_mutex_init(&crew->lock, NULL);
 	pthread_cond_init(&crew->called, NULL);
 	pthread_cond_init(&crew->done, NULL);
-	crew->has_thread = pthread_create(&crew->thread, NULL, run, crew) == 0;
 	*out = crew;
 	return 0;
 }
@@ -73,7 +72,7 @@ void crew_free(struct crew *crew)
 {
 	if (!crew)
 		return;
-	if (crew->has_thread) {
+	if (crew->second == RUNS) {
 		pthread_mutex_lock(&crew->lock);
 		crew->stop = true;
 		pthread_cond_signal(&crew->called);
@@ -84,6 +83,15 @@ void crew_free(struct crew *crew)
 	pthread_cond_destroy(&crew->called);
 	pthread_mutex_destroy(&crew->lock);
 	free(crew);
+}
+
+static bool has_second(struct crew *crew)
+{
+	if (crew->second == NOT_YET)
+		crew->second = pthread_create(&crew->thread, NULL, run, crew) ?
+				       CANNOT :
+				       RUNS;
+	return crew->second == RUNS;
 }
 
 static void set_working(struct crew *crew, bool on)
@@ -101,7 +109,7 @@ static void set_working(struct crew *crew, bool on)
 void crew_each(struct crew *crew, size_t count,
 	       void (*step)(void *arg, size_t i), void *arg)
 {
-	bool both = crew->has_thread && count >= WORTH_IT;
+	bool both = count >= WORTH_IT && has_second(crew);
 
 	crew->step = step;
 	crew->arg = arg;

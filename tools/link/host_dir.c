@@ -135,11 +135,12 @@ static bool is_hex(const char *text, size_t len)
 bool host_dir_is_payload(const struct host_dir *dir, struct host_name name)
 {
 	size_t udid_len = strlen(dir->udid);
-	const char *p = name.ptr + udid_len + 1;
+	const char *p;
 
 	if (name.len < udid_len + 41 || memcmp(name.ptr, dir->udid, udid_len) ||
 	    name.ptr[udid_len] != '/')
 		return false;
+	p = name.ptr + udid_len + 1;
 	if (name.len == udid_len + 41)
 		return is_hex(p, 40);
 	return name.len == udid_len + 44 && p[2] == '/' && is_hex(p, 2) &&
@@ -158,6 +159,14 @@ int host_dir_open(const struct host_dir *dir, struct host_name name,
 	return rc < 0 ? failed(rc, "open", &path, err) : rc;
 }
 
+static bool is_folder(const struct host_dir *dir, const struct path *path)
+{
+	struct stat st;
+
+	return beneath_stat(dir->fd, path->text, &st) == 0 &&
+	       S_ISDIR(st.st_mode);
+}
+
 int host_dir_create(const struct host_dir *dir, struct host_name name,
 		    bool *replaced, struct mb_err *err)
 {
@@ -170,7 +179,9 @@ int host_dir_create(const struct host_dir *dir, struct host_name name,
 		return rc;
 	rc = beneath_create_file(dir->fd, path.text, 0666);
 	*replaced = rc == -EEXIST;
-	if (*replaced) {
+	if (*replaced && is_folder(dir, &path)) {
+		rc = -EISDIR;
+	} else if (*replaced) {
 		/* never written in place: others may share it */
 		rc = beneath_remove(dir->fd, path.text);
 		if (rc == 0)

@@ -19,6 +19,9 @@
 /* The newest DeviceLink that is known to work this way. */
 #define DEVICELINK_MAX 400
 
+/* A full disk fails file by file. */
+#define FAILURES_SAID 10
+
 /* 2001-01-01, where the dates of property lists begin, in Unix seconds */
 #define APPLE_EPOCH 978307200
 
@@ -48,10 +51,12 @@ void session_warn(struct session *s, const char *fmt, ...)
 /* An operation failed here: keep the first, say each. */
 void session_note_failure(struct session *s, const struct mb_err *what)
 {
-	if (s->failure.code == 0)
+	if (s->failures++ == 0)
 		s->failure = *what;
-	else
+	else if (s->failures < FAILURES_SAID)
 		session_warn(s, "%s", what->text);
+	else if (s->failures == FAILURES_SAID)
+		session_warn(s, "and more of this kind");
 }
 
 int session_get_failure(const struct session *s, struct mb_err *err)
@@ -77,16 +82,19 @@ int session_after_send(struct session *s, int rc)
 	return rc;
 }
 
+static int send_kept(struct session *s, plist_t array, struct mb_err *err)
+{
+	if (s->broken)
+		return mb_err_set(err, -ENODEV, "the connection is broken");
+	return session_after_send(
+		s, stream_send(&s->in, array, STREAM_BINARY, err));
+}
+
 /* Sends an array and frees it. */
 static int send_array(struct session *s, plist_t array, struct mb_err *err)
 {
-	int rc;
+	int rc = send_kept(s, array, err);
 
-	if (s->broken)
-		rc = mb_err_set(err, -ENODEV, "the connection is broken");
-	else
-		rc = session_after_send(
-			s, stream_send(&s->in, array, STREAM_BINARY, err));
 	plist_free(array);
 	return rc;
 }
@@ -568,14 +576,37 @@ int session_serve(struct session *s, const struct host_dir *dir,
 	}
 }
 
+/* libplist keeps texts as they are; ours that are secret are not to stay. */
+static void wipe_passwords(plist_t request)
+{
+	static const char *const keys[] = { "OldPassword", "NewPassword",
+					    "Password" };
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		plist_t node = plistx_get(request, keys[i]);
+		uint64_t len = 0;
+		const char *text =
+			node && plist_get_node_type(node) == PLIST_STRING ?
+				plist_get_string_ptr(node, &len) :
+				NULL;
+
+		if (text)
+			explicit_bzero((void *)(uintptr_t)text, (size_t)len);
+	}
+}
+
 int session_request(struct session *s, const char *name, plist_t request,
 		    struct mb_err *err)
 {
 	plist_t array = message_new("DLMessageProcessMessage");
+	int rc;
 
 	plist_dict_set_item(request, "MessageName", plist_new_string(name));
 	plist_array_append_item(array, request);
-	return send_array(s, array, err);
+	rc = send_kept(s, array, err);
+	wipe_passwords(request);
+	plist_free(array);
+	return rc;
 }
 
 /* --- hello and goodbye --------------------------------------------------- */

@@ -16,8 +16,9 @@ struct session {
 	struct session_observer observer;
 	struct crew *crew;
 	struct mb_err failure; /* the first on this side */
-	bool greeted;	       /* so that a goodbye is understood */
-	bool broken;	       /* the link cannot be used any more */
+	unsigned failures;
+	bool greeted; /* so that a goodbye is understood */
+	bool broken;  /* the link cannot be used any more */
 };
 
 /* The operations that move files; as all: 0 once answered, or the end. */

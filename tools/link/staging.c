@@ -240,7 +240,7 @@ static int rename_new(int from_fd, const char *from, int to_fd, const char *to)
 	return renameat(from_fd, from, to_fd, to) < 0 ? -errno : 0;
 }
 
-static int keep_ready(struct staging *s, const char *name);
+static int keep_before(struct staging *s, const char *name);
 
 /* See the head of this file. */
 static int recover(struct staging *s, struct mb_err *err)
@@ -262,10 +262,7 @@ static int recover(struct staging *s, struct mb_err *err)
 	    is_there(s->dir_fd, s->name, &target) &&
 	    target.st_ino == intent.inode) {
 		/* the version before is complete, and was to be kept */
-		if (is_there(s->state_fd, PREVIOUS, &st))
-			rename_new(s->state_fd, PREVIOUS, s->state_fd, READY);
-		if (is_there(s->state_fd, READY, &st))
-			rc = keep_ready(s, intent.keep_as);
+		rc = keep_before(s, intent.keep_as);
 	}
 	for (size_t i = 0; i < sizeof(passing) / sizeof(*passing); i++) {
 		int removed = remove_if_there(s->state_fd, passing[i]);
@@ -469,18 +466,29 @@ static int kept_write(struct staging *s, const struct kept *k)
 				  0600, NULL);
 }
 
-/* ready becomes DIR/@name; noted first, so that it is never forgotten. */
-static int keep_ready(struct staging *s, const char *name)
+/*
+ * The version before, where the change of places has left it, becomes
+ * DIR/@name; noted first, so that it is never forgotten. Nothing if it is
+ * there already.
+ */
+static int keep_before(struct staging *s, const char *name)
 {
 	mb_auto(kept_release) struct kept k = { 0 };
-	int rc = kept_read(s, &k);
+	const char *before = PREVIOUS;
+	struct stat st;
+	int rc;
 
+	if (!is_there(s->state_fd, before, &st))
+		before = READY;
+	if (!is_there(s->state_fd, before, &st))
+		return 0;
+	rc = kept_read(s, &k);
 	if (rc == 0)
 		rc = kept_add(&k, name, strlen(name));
 	if (rc == 0)
 		rc = kept_write(s, &k);
 	if (rc == 0)
-		rc = rename_new(s->state_fd, READY, s->dir_fd, name);
+		rc = rename_new(s->state_fd, before, s->dir_fd, name);
 	return rc;
 }
 
@@ -566,9 +574,7 @@ static int change_places(struct staging *s)
 		renameat(s->state_fd, PREVIOUS, s->dir_fd, s->name);
 		return rc;
 	}
-	return renameat(s->state_fd, PREVIOUS, s->state_fd, READY) < 0 ?
-		       -errno :
-		       0;
+	return 0;
 }
 
 static int make_ready(struct staging *s, struct mb_err *err)
@@ -590,15 +596,17 @@ static int make_ready(struct staging *s, struct mb_err *err)
 	return rc < 0 ? failed(rc, "cannot bring to disk", s->path, err) : 0;
 }
 
-/* The version before, under READY now: kept or removed, and others pruned. */
+/* The version before: kept or removed, and others pruned. */
 static int settle(struct staging *s, int keep, const struct intent *intent)
 {
 	int rc = 0;
 
 	if (s->has_base && intent->keep_as[0])
-		rc = keep_ready(s, intent->keep_as);
+		rc = keep_before(s, intent->keep_as);
 	if (rc == 0)
 		rc = remove_if_there(s->state_fd, READY);
+	if (rc == 0)
+		rc = remove_if_there(s->state_fd, PREVIOUS);
 	if (rc == 0)
 		rc = remove_if_there(s->state_fd, INTENT);
 	if (rc == 0 && keep >= 0)

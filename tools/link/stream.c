@@ -169,6 +169,8 @@ static int frame(struct buf *out, plist_t message, enum stream_form form)
 		rc = buf_add(out, head, sizeof(head));
 	if (rc == 0)
 		rc = buf_add(out, text, len);
+	/* a password may be in it */
+	explicit_bzero(text, len);
 	return rc;
 }
 
@@ -181,5 +183,6 @@ int stream_send(struct stream *s, plist_t message, enum stream_form form,
 	if (rc < 0)
 		return mb_err_set(err, rc, "out of memory");
 	rc = s->link->send(s->link, bytes.ptr, bytes.len);
+	explicit_bzero(bytes.ptr, bytes.len);
 	return rc < 0 ? stream_error(rc, err) : 0;
 }

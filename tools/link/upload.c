@@ -144,6 +144,13 @@ static bool is_gathered(const struct incoming *in, struct host_name name)
 	return false;
 }
 
+/* One path can be written in several ways: these are not compared. */
+static bool is_plain(struct host_name name)
+{
+	return !memmem(name.ptr, name.len, "//", 2) &&
+	       !memmem(name.ptr, name.len, "/.", 2);
+}
+
 static int begin_small(struct incoming *in, struct host_name name)
 {
 	struct small *f = &in->small[in->small_count];
@@ -189,6 +196,23 @@ static void write_failed(struct incoming *in, int rc)
 	drop_file(in, rc, &why);
 }
 
+/* The current file is written as it comes. */
+static void open_file(struct incoming *in)
+{
+	struct mb_err why;
+	bool replaced;
+	int fd = host_dir_create(in->dir, current_name(in), &replaced, &why);
+
+	if (fd < 0) {
+		drop_file(in, fd, &why);
+		return;
+	}
+	count_payload(in, current_name(in), replaced);
+	in->mode = WRITTEN;
+	in->fd = fd;
+	in->len = in->written_out = 0;
+}
+
 static int begin_file(struct incoming *in, struct mb_err *err)
 {
 	struct host_name name = current_name(in);
@@ -204,8 +228,12 @@ static int begin_file(struct incoming *in, struct mb_err *err)
 	rc = host_dir_check(in->dir, name, err);
 	if (rc < 0)
 		return rc;
-	if (is_gathered(in, name))
+	if (!is_plain(name) || is_gathered(in, name))
 		make_gathered(in);
+	if (!is_plain(name)) {
+		open_file(in);
+		return 0;
+	}
 	rc = begin_small(in, name);
 	if (rc < 0)
 		write_failed(in, rc);
@@ -234,23 +262,13 @@ static void write_through(struct incoming *in, const void *ptr, size_t len)
 /* A gathered file has grown too large: what there is of it is written. */
 static void grow_up(struct incoming *in)
 {
-	const struct small *f = &in->small[in->small_count - 1];
-	const uint8_t *data = in->bytes.ptr + f->data_at;
-	size_t len = f->data_len;
-	struct mb_err why;
-	bool replaced;
-	int fd = host_dir_create(in->dir, current_name(in), &replaced, &why);
+	struct small f = in->small[in->small_count - 1];
 
-	if (fd < 0) {
-		drop_file(in, fd, &why);
-		return;
-	}
 	forget_small(in); /* its bytes stay until others are gathered */
-	count_payload(in, current_name(in), replaced);
-	in->mode = WRITTEN;
-	in->fd = fd;
-	in->len = in->written_out = 0;
-	write_through(in, data, len);
+	in->mode = DROPPED;
+	open_file(in);
+	if (in->mode == WRITTEN)
+		write_through(in, in->bytes.ptr + f.data_at, f.data_len);
 }
 
 static void gather(struct incoming *in, struct view data)
