@@ -43,5 +43,10 @@ static void on_interrupt(int sig)
 
 void exit_when_interrupted(bool on)
 {
+	struct sigaction now;
+
+	/* nohup(1) and the like, and jobs in the background, mean it */
+	if (sigaction(SIGINT, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
+		return;
 	signal(SIGINT, on ? on_interrupt : SIG_DFL);
 }

@@ -24,7 +24,7 @@ enum exit_status exit_status_of(int rc);
  * exit_when_interrupted - Ctrl-C ends the process with EXIT_CANCELLED
  * @on: false: as before, for whoever sets its own handlers next
  *
- * Only where nothing needs to be undone.
+ * Only where nothing needs to be undone. Where Ctrl-C is ignored, it stays so.
  */
 void exit_when_interrupted(bool on);
 

@@ -46,6 +46,8 @@ static int read_line(struct secret *s, int fd, const char *what,
 	}
 	if (s->len && s->text[s->len - 1] == '\r')
 		s->len--;
+	/* the line's end goes: whoever takes this as text takes all of it */
+	s->text[s->len] = '\0';
 	return 0;
 }
 

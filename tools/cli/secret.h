@@ -10,7 +10,7 @@
 /* Longest password that is taken, in bytes. */
 #define SECRET_MAX 4096
 
-/* A password, wiped when released. {0} is none. */
+/* A password, terminated, wiped when released. {0} is none. */
 struct secret {
 	size_t len;
 	char text[SECRET_MAX + 2]; /* room for a line's end while it is read */

@@ -106,18 +106,38 @@ static void set_working(struct crew *crew, bool on)
 	pthread_mutex_unlock(&crew->lock);
 }
 
+static void prepare(struct crew *crew, size_t count,
+		    void (*step)(void *arg, size_t i), void *arg)
+{
+	crew->step = step;
+	crew->arg = arg;
+	crew->count = count;
+	atomic_store(&crew->next, 0);
+}
+
 void crew_each(struct crew *crew, size_t count,
 	       void (*step)(void *arg, size_t i), void *arg)
 {
 	bool both = count >= WORTH_IT && has_second(crew);
 
-	crew->step = step;
-	crew->arg = arg;
-	crew->count = count;
-	atomic_store(&crew->next, 0);
+	prepare(crew, count, step, arg);
 	if (both)
 		set_working(crew, true);
 	work(crew);
 	if (both)
 		set_working(crew, false);
+}
+
+void crew_start(struct crew *crew, void (*step)(void *arg, size_t i), void *arg)
+{
+	prepare(crew, 1, step, arg);
+	if (has_second(crew))
+		set_working(crew, true);
+	else
+		work(crew);
+}
+
+void crew_finish(struct crew *crew)
+{
+	set_working(crew, false);
 }

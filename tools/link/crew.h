@@ -27,4 +27,13 @@ MB_DEFINE_AUTO(struct crew, crew_free)
 void crew_each(struct crew *crew, size_t count,
 	       void (*step)(void *arg, size_t i), void *arg);
 
+/*
+ * crew_start - have one step, number 0, done beside what the caller does next
+ *
+ * crew_finish comes before the next call of the crew, and waits for it.
+ */
+void crew_start(struct crew *crew, void (*step)(void *arg, size_t i),
+		void *arg);
+void crew_finish(struct crew *crew);
+
 #endif

@@ -2,7 +2,8 @@
 /*
  * Files that a device sends. Most are small, and come by the hundred: these
  * are gathered, and made by two threads when the device waits for its answer
- * anyway. What is larger is written as it comes.
+ * anyway. What is larger is written as it comes, by one thread while the other
+ * receives.
  *
  * A file that cannot be written is read to its end all the same, so that the
  * next message is found where it begins.
@@ -23,6 +24,9 @@
 #define GATHER_COUNT 256
 #define GATHER_LEN (2 << 20)
 
+/* A large file is written in pieces of this. */
+#define CHUNK_LEN (512 << 10)
+
 /* A big file is given to the disk in pieces of this, while the rest comes. */
 #define WRITE_OUT_LEN (8 << 20)
 
@@ -35,6 +39,16 @@ struct small {
 	struct mb_err *why; /* NULL if it went well */
 };
 
+/* A large file, which belongs to the second thread while it is busy. */
+struct writing {
+	bool busy;
+	int fd;
+	int rc;
+	int64_t off, written_out;
+	const uint8_t *ptr;
+	size_t len;
+};
+
 struct incoming {
 	struct session *s;
 	const struct host_dir *dir;
@@ -43,8 +57,10 @@ struct incoming {
 
 	/* the current file */
 	enum { DROPPED, GATHERED, WRITTEN } mode;
-	int fd;			  /* WRITTEN: where to */
-	int64_t len, written_out; /* WRITTEN */
+	struct writing writing; /* WRITTEN */
+	uint8_t *chunks[2];	/* WRITTEN: one fills, one is written */
+	unsigned filling;
+	size_t filled;
 
 	/* what is gathered; the current one is the last */
 	struct small small[GATHER_COUNT];
@@ -177,12 +193,39 @@ static struct host_name current_name(const struct incoming *in)
 				   in->upload->host_path_len };
 }
 
+/* In the second thread. */
+static void write_chunk(void *arg, size_t i)
+{
+	struct writing *w = arg;
+
+	(void)i;
+	w->rc = write_full(w->fd, w->ptr, w->len);
+	w->off += (int64_t)w->len;
+	if (w->rc < 0 || w->off - w->written_out < WRITE_OUT_LEN)
+		return;
+	/* only sets it going: success is known when all is synced */
+	sync_file_range(w->fd, w->written_out, w->off - w->written_out,
+			SYNC_FILE_RANGE_WRITE);
+	w->written_out = w->off;
+}
+
+/* Waits for it; 0 or what it failed with. */
+static int finish_chunk(struct incoming *in)
+{
+	if (in->writing.busy)
+		crew_finish(in->s->crew);
+	in->writing.busy = false;
+	return in->writing.rc;
+}
+
 /* From here on the file's data is dropped. */
 static void drop_file(struct incoming *in, int rc, const struct mb_err *why)
 {
 	note_failed(in, rc, why);
-	if (in->mode == WRITTEN)
-		close(in->fd);
+	if (in->mode == WRITTEN) {
+		finish_chunk(in);
+		close(in->writing.fd);
+	}
 	if (in->mode == GATHERED)
 		forget_small(in);
 	in->mode = DROPPED;
@@ -194,6 +237,14 @@ static void write_failed(struct incoming *in, int rc)
 
 	cannot_write(current_name(in), rc, &why);
 	drop_file(in, rc, &why);
+}
+
+static bool make_chunks(struct incoming *in)
+{
+	for (int i = 0; i < 2; i++)
+		if (!in->chunks[i])
+			in->chunks[i] = malloc(CHUNK_LEN);
+	return in->chunks[0] && in->chunks[1];
 }
 
 /* The current file is written as it comes. */
@@ -209,8 +260,10 @@ static void open_file(struct incoming *in)
 	}
 	count_payload(in, current_name(in), replaced);
 	in->mode = WRITTEN;
-	in->fd = fd;
-	in->len = in->written_out = 0;
+	in->writing = (struct writing){ .fd = fd };
+	in->filled = 0;
+	if (!make_chunks(in))
+		write_failed(in, -ENOMEM);
 }
 
 static int begin_file(struct incoming *in, struct mb_err *err)
@@ -242,21 +295,55 @@ static int begin_file(struct incoming *in, struct mb_err *err)
 	return 0;
 }
 
-static void write_through(struct incoming *in, const void *ptr, size_t len)
+/* What is filled is written, when what was before it has been. */
+static void hand_over(struct incoming *in)
 {
-	int rc = write_full(in->fd, ptr, len);
+	int rc = finish_chunk(in);
 
 	if (rc < 0) {
 		write_failed(in, rc);
 		return;
 	}
-	in->len += (int64_t)len;
-	if (in->len - in->written_out < WRITE_OUT_LEN)
+	in->writing.ptr = in->chunks[in->filling];
+	in->writing.len = in->filled;
+	in->writing.busy = true;
+	crew_start(in->s->crew, write_chunk, &in->writing);
+	in->filling ^= 1;
+	in->filled = 0;
+}
+
+static void write_through(struct incoming *in, const uint8_t *ptr, size_t len)
+{
+	while (len && in->mode == WRITTEN) {
+		size_t n = CHUNK_LEN - in->filled;
+
+		if (n > len)
+			n = len;
+		memcpy(in->chunks[in->filling] + in->filled, ptr, n);
+		in->filled += n;
+		ptr += n;
+		len -= n;
+		if (in->filled == CHUNK_LEN)
+			hand_over(in);
+	}
+}
+
+/* Up to its last byte, and closed. */
+static void end_written(struct incoming *in)
+{
+	int rc;
+
+	hand_over(in);
+	if (in->mode != WRITTEN)
 		return;
-	/* only sets it going: success is known when all is synced */
-	sync_file_range(in->fd, in->written_out, in->len - in->written_out,
-			SYNC_FILE_RANGE_WRITE);
-	in->written_out = in->len;
+	rc = finish_chunk(in);
+	if (rc < 0) {
+		write_failed(in, rc);
+		return;
+	}
+	in->mode = DROPPED;
+	if (close(in->writing.fd) < 0)
+		write_failed(in, -errno);
 }
 
 /* A gathered file has grown too large: what there is of it is written. */
@@ -298,11 +385,8 @@ static void take_data(struct incoming *in)
 
 static void end_file(struct incoming *in)
 {
-	if (in->mode == WRITTEN) {
-		in->mode = DROPPED;
-		if (close(in->fd) < 0)
-			write_failed(in, -errno);
-	}
+	if (in->mode == WRITTEN)
+		end_written(in);
 	in->mode = DROPPED;
 	in->s->counts->received_files++;
 	if (in->small_count == GATHER_COUNT || in->bytes.len >= GATHER_LEN)
@@ -363,15 +447,20 @@ static int receive_files(struct incoming *in, struct upload *u,
 		else
 			rc = take_step(in, step, err);
 	}
-	if (in->mode == WRITTEN)
-		close(in->fd);
+	if (in->mode == WRITTEN) {
+		finish_chunk(in);
+		close(in->writing.fd);
+	}
 	return rc < 0 ? rc : 0;
 }
 
 static void incoming_free(struct incoming *in)
 {
-	if (in)
+	if (in) {
 		buf_release(&in->bytes);
+		free(in->chunks[0]);
+		free(in->chunks[1]);
+	}
 	free(in);
 }
 MB_DEFINE_AUTO(struct incoming, incoming_free)
