@@ -6,6 +6,7 @@ A test has everything of tests/mount/harness.py, and Simulator.
 import atexit
 import concurrent.futures
 import contextlib
+import functools
 import importlib.util
 import json
 import os
@@ -171,10 +172,57 @@ def no_controls(text):
 
 # --- phones ------------------------------------------------------------------
 
+class Acquaintance:
+    """A phone and this computer that trust each other, to begin with: making
+    the keys takes longer than a backup."""
+
+    def __init__(self):
+        with Simulator({"udid": UDID}) as sim:
+            phone, = sim.phones
+            pair(sim, phone)
+            state = sim.folder / "state"
+            self.buid = (state / "buid").read_bytes()
+            self.record = (state / f"pair-records/{UDID}.plist").read_bytes()
+            self.key = (phone.state / "key.pem").read_bytes()
+            place, = (phone.state / "pairs").iterdir()
+            self.host = place.name, place.read_bytes()
+            self.escrow = json.loads(
+                (phone.state / "phone.json").read_text())["escrow"]
+
+    def make(self, folder, number, udid):
+        state = pathlib.Path(folder, "state")
+        phone = state / f"phone-{number}"
+        (phone / "pairs").mkdir(parents=True)
+        (phone / "pairs" / self.host[0]).write_bytes(self.host[1])
+        (phone / "key.pem").write_bytes(self.key)
+        (state / "pair-records").mkdir(exist_ok=True)
+        (state / f"pair-records/{udid}.plist").write_bytes(self.record)
+        (state / "buid").write_bytes(self.buid)
+
+
+acquaintance = functools.cache(Acquaintance)
+
+
+@contextlib.contextmanager
+def simulator(*configs):
+    """Phones that know this computer, unless trust is what it is about."""
+    folder, known = new_dir("phones"), []
+    for number, config in enumerate(configs or ({"fill": {"kind": "small"}},)):
+        if "trust" not in config.get("knobs", {}):
+            acquaintance().make(folder, number, config.get("udid", UDID))
+            config = config | {"escrow": acquaintance().escrow}
+        known.append(config)
+    try:
+        with Simulator(*known, folder=folder) as sim:
+            yield sim
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def phones(*configs):
     """A simulator whose clients break no rule."""
-    with Simulator(*configs) as sim:
+    with simulator(*configs) as sim:
         yield sim
         for phone in sim.phones:
             over(phone)
@@ -199,9 +247,9 @@ class Bench:
     on the way to the next backup."""
 
     def __init__(self):
-        self.sim = Simulator({"fill": {"kind": "small"}})
-        self.sim.__enter__()
+        self.stack = contextlib.ExitStack()
         atexit.register(self.close)
+        self.sim = self.stack.enter_context(simulator())
         self.phone, = self.sim.phones
         self.base = new_path("base")
         backup(self.sim, self.base)
@@ -210,7 +258,7 @@ class Bench:
         self.new = expect_of_phone(self.phone)
 
     def close(self):
-        self.sim.__exit__()
+        self.stack.close()
 
     def begin(self):
         """A fresh copy of the backup, in a folder with a neighbour; a phone

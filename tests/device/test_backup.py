@@ -442,7 +442,7 @@ def stock(sim, folder, *options):
 @case_for({"in clear": None, "encrypted": "secret"})
 def each_client_goes_on_with_the_backup_of_the_other(_how, password):
     # the stock client is not free of violations
-    with Simulator({"fill": {"kind": "small"}, "password": password}) as sim:
+    with simulator({"fill": {"kind": "small"}, "password": password}) as sim:
         phone, folder = sim.phones[0], new_dir("backups")
         pair(sim, phone)
         for number, client in enumerate((stock, backup, stock, backup)):
@@ -512,8 +512,8 @@ def a_slow_phone_is_seen_to_be_slow():
     halting = {"fill": {"kind": "small"},
                "knobs": {"passcode": 5, "stall": {
                    "seconds": 6, "at": "upload:files:9"}}}
-    with Simulator(halting) as one, Simulator(stall) as two, \
-            Simulator(stall) as three:
+    with simulator(halting) as one, simulator(stall) as two, \
+            simulator(stall) as three:
         folders = [new_dir("backups") for _ in range(3)]
         got = in_parallel(
             lines=lambda: backup(one, folders[0]),

@@ -104,7 +104,7 @@ def names_in(folder):
 
 @case
 def killed_at_any_moment_it_loses_nothing():
-    with Simulator({"fill": {"kind": "small"}}) as sim:
+    with simulator({"fill": {"kind": "small"}}) as sim:
         victim = Victim(sim, [])
         for number in range(KILLS):
             victim.kill(number)
@@ -120,7 +120,7 @@ def killed_at_any_moment_it_loses_nothing():
 
 @case
 def killed_with_versions_to_keep_it_loses_none():
-    with Simulator({"fill": {"kind": "small"}}) as sim:
+    with simulator({"fill": {"kind": "small"}}) as sim:
         victim = Victim(sim, ["--keep", "3"])
         expected = {}
         for number in range(max(KILLS // 2, 3)):
@@ -446,7 +446,7 @@ def bind(*options):
            "exfat": lambda: image("exfat"),
            "bindfs": lambda: bind("--no-allow-other")})
 def will_do(_name, make):
-    with Simulator({"fill": {"kind": "small"}}) as sim, make() as place:
+    with simulator({"fill": {"kind": "small"}}) as sim, make() as place:
         phone, folder = sim.phones[0], place + "/backups"
         backup(sim, folder)
         equal(shows_content(phone, f"{folder}/{UDID}"), None)
