@@ -26,8 +26,10 @@
 #define SYNC_LOCK_TRIES 50
 #define SYNC_LOCK_PAUSE_MS 200
 
-/* From iOS 16.1 on each backup asks for the passcode. */
-#define VERSION_ASKS_PASSCODE 1601
+/*
+ * From iOS 16.1 on each backup asks for the passcode, and from iOS 13 on each
+ * change of the password.
+ */
 /* So long a device takes to put up its dialog, or to begin without. */
 #define PASSCODE_HINT_MS 3000
 
@@ -71,9 +73,7 @@ static void tick(void *arg, int64_t idle_ms)
 		job->hinted = true;
 		progress_wait(
 			job->progress, "device",
-			job->version >= VERSION_ASKS_PASSCODE ?
-				"waiting for the device: if it asks for its passcode, enter it" :
-				"waiting for the device");
+			"waiting for the device: if it asks for its passcode, enter it");
 	}
 	progress_tick(job->progress, idle_ms);
 }
@@ -154,7 +154,6 @@ int device_job_begin(struct device_job *job, struct mb_err *err)
 		return rc;
 	describe_device(about, sizeof(about), job->device);
 	job->name = strdup(about);
-	job->version = device_get_version(job->device);
 	return job->name ? 0 : mb_err_set(err, -ENOMEM, "out of memory");
 }
 

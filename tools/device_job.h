@@ -62,7 +62,6 @@ struct device_job {
 	const struct common *common;
 	char *udid;
 	char *name;	    /* of the device; printable */
-	int version;	    /* of iOS: 1601 */
 	int64_t unlock_ms;  /* how long the user may take to unlock it */
 	int64_t timeout_ms; /* how long it may be silent during a request */
 	bool synced;	    /* the sync lock is ours */
@@ -90,7 +89,7 @@ int device_job_find(struct device_job *job, const struct device_wish *wish,
 /*
  * device_job_begin - wait until the device talks to us
  *
- * Its name and version are known then.
+ * Its name is known then.
  *
  * Returns 0; what wait_for_session returns.
  */

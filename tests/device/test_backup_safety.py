@@ -62,7 +62,7 @@ class Victim:
             ("response", {}), ("response", {}), ("response", {})])
         self.phone.do("wait", event=event[0], timeout=self.seconds + 5,
                       **event[1])
-        time.sleep(self.random.uniform(0, 0.02))
+        time.sleep(self.random.uniform(0, 0.05))
 
     def kill(self, number):
         edit(self.phone, change=2, add=1, remove=1, seed=number)

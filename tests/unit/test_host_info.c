@@ -321,6 +321,7 @@ CASE(a_device_with_apps_is_described_in_full)
 	CHECK_TEXT(plistx_text(m.root, "Display Name"),
 		   "J\xc3\xbcrgen's <phone> & more");
 	CHECK_TEXT(plistx_text(m.root, "Product Type"), "iPhone12,1");
+	CHECK_TEXT(plistx_text(m.root, "Product Name"), "iPhone 11");
 	CHECK_TEXT(plistx_text(m.root, "Product Version"), "16.1");
 	CHECK_TEXT(plistx_text(m.root, "Build Version"), "20B82");
 	CHECK_TEXT(plistx_text(m.root, "IMEI"), "350000000000001");
@@ -509,6 +510,7 @@ CASE(values_of_another_type_are_not_taken_over)
 	CHECK_INT(make(&m, &d), 0);
 	CHECK(!plistx_get(m.root, "Device Name"));
 	CHECK(!plistx_get(m.root, "Product Type"));
+	CHECK(!plistx_get(m.root, "Product Name"));
 	CHECK(!plistx_get(m.root, "Phone Number"));
 	CHECK_TEXT(plistx_text(m.root, "Product Version"), "16.1");
 	CHECK_INT(plist_get_node_type(plistx_get(m.root, "iTunes Settings")),

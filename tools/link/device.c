@@ -435,20 +435,6 @@ bool device_get_bool(struct device *device, const char *domain, const char *key)
 	return on;
 }
 
-int device_get_version(struct device *device)
-{
-	mb_auto(free) char *text = NULL;
-	unsigned major, minor;
-
-	if (device->version >= 0)
-		return device->version;
-	text = device_get_text(device, NULL, "ProductVersion");
-	device->version = 0;
-	if (text && sscanf(text, "%3u.%2u", &major, &minor) == 2)
-		device->version = (int)(major * 100 + minor);
-	return device->version;
-}
-
 const char *device_library_version(void)
 {
 	return LIBIMOBILEDEVICE_VERSION;

@@ -100,9 +100,6 @@ char *device_get_text(struct device *device, const char *domain,
 bool device_get_bool(struct device *device, const char *domain,
 		     const char *key);
 
-/* The iOS version as major * 100 + minor: 1601. 0 if unknown. */
-int device_get_version(struct device *device);
-
 /*
  * device_connect - start a service and connect to it, with TLS if it says so
  * @escrow: send the escrow bag, as the backup service needs it

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "apps.h"
+#include "models.h"
 #include "plistx.h"
 #include "watch.h"
 
@@ -93,6 +94,14 @@ static void set_values(plist_t root, const struct host_facts *f)
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		set_text(root, names[i].key,
 			 text_of(plistx_get(f->values, names[i].from)));
+}
+
+static void set_product_name(plist_t root, const struct host_facts *f)
+{
+	const char *type = text_of(plistx_get(f->values, "ProductType"));
+
+	if (type)
+		set_text(root, "Product Name", models_name(type));
 }
 
 static void set_identity(plist_t root, const struct host_facts *f)
@@ -229,6 +238,7 @@ int host_info_compose(struct host_facts *f, struct buf *xml)
 	uint32_t len = 0;
 
 	set_values(root, f);
+	set_product_name(root, f);
 	set_identity(root, f);
 	set_settings(root, f);
 	/* what idevicebackup2 writes: the version that restores need least */
