@@ -138,6 +138,76 @@ def killed_with_versions_to_keep_it_loses_none():
             equal(names_in(f"{victim.folder}/{STATE}"), ["kept"])
 
 
+# --- SIGKILL at each step of the commit --------------------------------------
+
+STEPS = ("syncfs", "fsync", "renameat2", "renameat", "rename", "unlinkat",
+         "rmdir", "mkdirat", "linkat")
+
+
+def traced(b, *options):
+    """larder backup under strace; (what it has done, the log)"""
+    if not shutil.which("strace"):
+        raise Skip("needs strace")
+    if SANITIZED:
+        raise Skip("the leak sanitizer and strace exclude each other")
+    log = new_path("strace")
+    b.phone.forget()
+    done = on(b.sim, "strace", "-f", "-y", "-o", log, *options, LARDER,
+              "backup", b.folder)
+    if "ptrace" in done.stderr:
+        raise Skip(done.stderr.splitlines()[0])
+    over(b.phone)
+    return done, log
+
+
+def steps_of_commit():
+    """[(call, which one of its kind)] from the sync on; of those that are
+    many, a few."""
+    with bench() as b:
+        done, log = traced(b, "-e", "trace=" + ",".join(STEPS))
+        equal(done.returncode, 0, done.stderr)
+        lines = [line.split(None, 1) for line in
+                 read(log, "r").splitlines()]
+    main, = [pid for pid, text in lines if text.startswith("syncfs(")]
+    counts, found = {}, []
+    for pid, text in lines:
+        name = text.split("(")[0]
+        if pid != main or name not in STEPS:
+            continue
+        counts[name] = counts.get(name, 0) + 1
+        found.append((name, counts[name]))
+    found = found[found.index(("syncfs", 1)):]
+    many = [step for step in found if step[0] == "unlinkat"]
+    few = many[:3] + many[len(many) // 2:][:1] + many[-4:]
+    return [step for step in found if step[0] != "unlinkat" or step in few]
+
+
+@case
+def killed_at_any_step_of_the_commit_it_loses_nothing():
+    outcomes = {"old": 0, "new": 0}
+
+    def check(b, step):
+        name, number = step
+        traced(b, "-e", f"trace={name}", "-e",
+               f"inject={name}:signal=SIGKILL:when={number}")
+        now = {name: entry for name, entry in snapshot(b.parent).items()
+               if STATE not in name}
+        if changes(b.before, now):
+            equal([name for name in changes(b.before, now)
+                   if not name.startswith(f"backups/{UDID}")], [])
+            equal(shows(b.target, b.new), None)
+            outcomes["new"] += 1
+        else:
+            outcomes["old"] += 1
+        b.recovers()
+
+    steps = steps_of_commit()
+    assert len(steps) > 10, steps
+    each(steps, check)
+    # both sides of the exchange were met
+    assert min(outcomes.values()) >= 3, outcomes
+
+
 # --- Ctrl-C and its like -----------------------------------------------------
 
 POINTS = ["request", "verify", "upload:files:1", "upload:frame:3",
@@ -375,20 +445,10 @@ def only(found, name, text=""):
 
 @case
 def a_backup_is_on_disk_before_it_takes_its_place():
-    if not shutil.which("strace"):
-        raise Skip("needs strace")
-    if SANITIZED:
-        raise Skip("the leak sanitizer and strace exclude each other")
     with bench() as b:
-        log = new_path("strace")
-        b.phone.forget()
-        done = on(b.sim, "strace", "-f", "-y", "-o", log, "-e",
-                  "trace=syncfs,fsync,fdatasync,rename,renameat,renameat2",
-                  LARDER, "backup", b.folder)
-        if "ptrace" in done.stderr:
-            raise Skip(done.stderr.splitlines()[0])
+        done, log = traced(b, "-e", "trace=syncfs,fsync,fdatasync,rename,"
+                           "renameat,renameat2")
         equal(done.returncode, 0, done.stderr)
-        over(b.phone)
         found = calls(log)
         synced = only(found, "syncfs")
         exchange = only(found, "renameat2", "RENAME_EXCHANGE")
@@ -399,7 +459,6 @@ def a_backup_is_on_disk_before_it_takes_its_place():
         # what is renamed to its place is noted on disk before
         assert any(n == "fsync" and f"<{b.folder}/{STATE}>" in rest
                    for n, rest in found[synced:exchange]), found
-        # nothing is written between the sync and the exchange but the note
         b.is_new()
 
 

@@ -125,7 +125,9 @@ static void read_file(struct phone *p, uint64_t number, struct file *f,
 		size = p->piece;
 	if (size > left)
 		size = left;
-	answer(p, number, 0x02, f->content.ptr + f->at, (size_t)size);
+	/* NULL stands for no bytes, and must not be added to */
+	answer(p, number, 0x02, size ? f->content.ptr + f->at : NULL,
+	       (size_t)size);
 	f->at += (size_t)size;
 }
 
