@@ -113,7 +113,7 @@ def a_locked_phone_is_waited_for():
 @case
 def a_phone_that_stays_locked_is_given_up():
     with bench() as b:
-        b.run("--timeout", "1", status=4, words=["still locked"],
+        b.run("--timeout", "3", status=4, words=["still locked"],
               locked_sessions=-1)
         b.intact()
 
@@ -133,7 +133,8 @@ def the_trust_dialog_is_waited_for():
 def the_phone_does_not_trust_this_computer(trust, text):
     with phones({"knobs": {"trust": trust, "trust_after": -1}}) as sim:
         folder = new_dir("backups")
-        done = backup(sim, folder, "--timeout", "1", status=4)
+        # a pairing makes keys, which takes its time
+        done = backup(sim, folder, "--timeout", "5", status=4)
         assert text in done.stderr, done.stderr
         equal(os.listdir(folder), [])
 
@@ -186,20 +187,20 @@ def three_seconds_of_silence_are_nothing_otherwise():
 def services_that_say_nothing_do_not_hold_it_up_for_ever():
     def check(b, row):
         service, words = row
-        b.succeeds(words, options=["--timeout", "1"],
+        b.succeeds(words, options=["--timeout", "3"],
                    silent_services=[service])
 
     each([(NP, ""), (AFC, "lacks iTunes files"), (APPS, "lacks apps"),
           (ICONS, "lacks icons")], check)
     with bench() as b:
-        b.fails(4, "silent for too long", options=["--timeout", "1"],
+        b.fails(4, "silent for too long", options=["--timeout", "3"],
                 silent_services=[BACKUP_SERVICE])
 
 
 @case
 def a_lockdownd_that_says_nothing_is_given_up():
     def check(b, request):
-        b.run("--timeout", "1", status=4, silent_requests=[request])
+        b.run("--timeout", "3", status=4, silent_requests=[request])
         b.intact()
 
     each(["QueryType", "GetValue", "StartSession", "StartService"], check)

@@ -198,7 +198,7 @@ def waiting_is_an_event_with_json():
 def a_locked_phone_is_waited_for_and_then_given_up():
     with Simulator(ANNA) as sim:
         sim.phones[0].set(trust="locked")
-        done = larder(sim, "pair", "--timeout", "1")
+        done = larder(sim, "pair", "--timeout", "3")
         equal(done.returncode, 4)
         waiting, late = done.stderr.splitlines()
         assert waiting.startswith("larder: waiting: unlock"), waiting
