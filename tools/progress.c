@@ -106,6 +106,9 @@ double progress_seconds(const struct progress *p)
 static void measure_rate(struct progress *p, const struct progress_state *state,
 			 double t)
 {
+	/* of the first second there is only what it has been so far */
+	if (p->rate_at == p->begun && t > p->begun)
+		p->rate = (double)state->bytes / (t - p->begun);
 	if (t - p->rate_at < 1)
 		return;
 	p->rate = (double)(state->bytes - p->rate_bytes) / (t - p->rate_at);
