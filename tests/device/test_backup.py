@@ -271,7 +271,8 @@ INFO = {
     "Display Name": str, "GUID": str, "ICCID": str, "IMEI": str,
     "IMEI 2": str, "Installed Applications": list,
     "Last Backup Date": datetime.datetime, "MEID": str, "Phone Number": str,
-    "Product Type": str, "Product Version": str, "Serial Number": str, "Target Identifier": str, "Target Type": str,
+    "Product Name": str, "Product Type": str, "Product Version": str,
+    "Serial Number": str, "Target Identifier": str, "Target Type": str,
     "Unique Identifier": str, "iBooks Data 2": bytes, "iTunes Files": dict,
     "iTunes Settings": dict, "iTunes Version": str,
 }
@@ -296,6 +297,7 @@ def info_plist_is_as_complete_as_apples():
                 "Device Name": "Anna's iPhone", "IMEI": "350000000000006",
                 "Display Name": "Anna's iPhone", "Target Type": "Device",
                 "iTunes Version": "12.12.0", "Serial Number": "F2LZK1ABCD",
+                "Product Name": "iPhone 13", "Product Type": "iPhone14,5",
                 "Product Version": "17.5.1"}.items():
             equal(info[key], want, key)
         equal(shows_files(phone, info), None)
