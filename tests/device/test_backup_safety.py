@@ -134,7 +134,9 @@ def killed_with_versions_to_keep_it_loses_none():
                 equal(done.returncode, 0, done.stderr)
                 place = f"{victim.folder}/{name}"
                 now = snapshot(place)
-                equal(changes(expected.setdefault(name, now), now), [], name)
+                # a name of a second can come back once its version has gone
+                key = name, os.stat(place).st_ino
+                equal(changes(expected.setdefault(key, now), now), [], name)
             equal(names_in(f"{victim.folder}/{STATE}"), ["kept"])
 
 

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <usbmuxd.h>
 
+#include "blocking.h"
 #include "device_inside.h"
 #include "plistx.h"
 #include "watch.h"
@@ -306,13 +307,16 @@ typedef lockdownd_error_t connect_fn(idevice_t, lockdownd_client_t *,
 static int connect_by(struct device *device, connect_fn *how,
 		      struct mb_err *err)
 {
+	struct blocking blocking;
 	lockdownd_error_t error;
 	int fd;
 
 	if (watch_cancelled())
 		return cancelled(err);
+	blocking_begin(&blocking);
 	fd = device_guard_next();
 	error = how(device->handle, &device->lockdown, LABEL);
+	blocking_end(&blocking);
 	if (error == LOCKDOWN_E_SUCCESS && is_socket(fd)) {
 		device->lockdown_fd = fd;
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
