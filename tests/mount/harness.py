@@ -455,7 +455,8 @@ def run():
         try:
             problem = run_case(function)
         except Skip as e:
-            print(f"ok {number} - {name} # SKIP {e}", flush=True)
+            why = " ".join(str(e).split())      # TAP wants one line
+            print(f"ok {number} - {name} # SKIP {why}", flush=True)
             continue
         for line in problem.encode("ascii", "backslashreplace") \
                 .decode().splitlines():
