@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/statvfs.h>
 
 #include "beneath.h"
@@ -363,7 +362,7 @@ static void add_count(json_object *o, const char *key, uint64_t value)
 static void print_summary(const struct backup *b)
 {
 	const struct session_counts *n = &b->job.counts;
-	json_object *o = progress_event_new("finished");
+	json_object *o = json_event("finished");
 
 	json_add_text(o, "backup", staging_get_target(b->staging));
 	json_add_text(o, "udid", b->job.udid);
@@ -414,7 +413,7 @@ static int finish(struct backup *b, int rc, const struct common *c,
 		say_what_is_left(b);
 	status = device_job_fail(rc, err);
 	if (c->json && b->job.progress) {
-		o = progress_event_new("error");
+		o = json_event("error");
 		json_add_text(o, "message", err->text);
 		json_object_object_add(o, "status",
 				       json_object_new_int(status));
@@ -453,12 +452,10 @@ static int parse(struct wish *wish, struct common *c, int argc, char **argv)
 			if (!parse_keep(optarg, &wish->keep))
 				return usage_error(&cmd_backup,
 						   "--keep takes a number");
-		} else if ((taken = device_option(&wish->device, option,
-						  optarg))) {
+		} else if ((taken = device_option(&wish->device, &cmd_backup,
+						  option, optarg))) {
 			if (taken < 0)
-				return usage_error(
-					&cmd_backup,
-					"--timeout takes seconds, 1 to 86400");
+				return EXIT_USAGE;
 		} else if (!common_option(c, &cmd_backup, option, optarg)) {
 			return usage_error(&cmd_backup, NULL);
 		}

@@ -145,8 +145,7 @@ static void announce(const struct reason *reason, const struct common *c)
 		say(c, "larder: waiting: %s", reason->message);
 		return;
 	}
-	o = json_object_new_object();
-	json_add_text(o, "event", "waiting");
+	o = json_event("waiting");
 	json_add_text(o, "reason", reason->name);
 	json_add_text(o, "message", reason->message);
 	json_print(o);

@@ -37,7 +37,8 @@
 #define NOTE_CLIENT "com.apple.itunes-client."
 #define NOTE_DIALOG "com.apple.LocalAuthentication.ui."
 
-int device_option(struct device_wish *wish, int option, const char *value)
+int device_option(struct device_wish *wish, const struct command *command,
+		  int option, const char *value)
 {
 	switch (option) {
 	case DEVICE_UDID:
@@ -47,7 +48,10 @@ int device_option(struct device_wish *wish, int option, const char *value)
 		wish->network = true;
 		return 1;
 	case DEVICE_TIMEOUT:
-		return parse_timeout(value, &wish->timeout_ms) ? 1 : -1;
+		if (parse_timeout(value, &wish->timeout_ms))
+			return 1;
+		usage_error(command, "--timeout takes seconds, 1 to 86400");
+		return -1;
 	default:
 		return 0;
 	}

@@ -48,8 +48,13 @@ enum {
 	"  --timeout S        give up after S seconds without a sign of the\n" \
 	"                     device (default 2400; a minute for unlocking)\n"
 
-/* device_option - take an option if it is one of these; -1 if it is wrong */
-int device_option(struct device_wish *wish, int option, const char *value);
+/*
+ * device_option - take an option if it is one of these
+ *
+ * Returns 1; 0 if it is another; -1 if it is wrong, which has been said.
+ */
+int device_option(struct device_wish *wish, const struct command *command,
+		  int option, const char *value);
 
 struct device_job {
 	struct device *device;

@@ -5,13 +5,11 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "bplist.h"
 #include "device.h"
 #include "plistx.h"
 #include "tool.h"
-
-#define MAC_EPOCH 978307200 /* 2001-01-01, in Unix time */
 
 static const char usage[] =
 	"usage: larder devices [--json] [DIR]\n"
@@ -70,7 +68,7 @@ static int64_t backup_date(plist_t backup)
 		plist_get_real_val(node, &real);
 		s = real > 0 && real < INT_MAX ? (uint64_t)real : 0;
 	}
-	return s && s <= INT_MAX ? (int64_t)s + MAC_EPOCH : 0;
+	return s && s <= INT_MAX ? (int64_t)s + PLIST_EPOCH : 0;
 }
 
 static void ask_backup(struct row *r, struct device *device)
@@ -107,12 +105,6 @@ static int ask(struct row *r, struct mb_err *err)
 	return rc;
 }
 
-/* The UDID comes from the device: never more than a name. */
-static bool is_udid(const char *text)
-{
-	return *text && text[strspn(text, "0123456789abcdefABCDEF-")] == '\0';
-}
-
 static int look_into(const char *dir, struct row *r, const struct common *c,
 		     struct mb_err *err)
 {
@@ -122,9 +114,8 @@ static int look_into(const char *dir, struct row *r, const struct common *c,
 
 	r->last_backup = 0;
 	r->never = true;
-	if (!is_udid(r->seen->udid) ||
-	    snprintf(path, sizeof(path), "%s/%s", dir, r->seen->udid) >=
-		    (int)sizeof(path))
+	if (snprintf(path, sizeof(path), "%s/%s", dir, r->seen->udid) >=
+	    (int)sizeof(path))
 		return 0;
 	rc = open_backup(&b, path, c, err);
 	if (rc == -ENOENT)
@@ -229,9 +220,6 @@ static int print_table(const struct row *rows, size_t count)
 static void print_row_json(const struct row *r)
 {
 	json_object *o = json_object_new_object();
-	time_t t = (time_t)r->last_backup;
-	char date[32];
-	struct tm tm;
 
 	json_add_text(o, "udid", r->seen->udid);
 	json_add_text(o, "name", r->name);
@@ -245,11 +233,7 @@ static void print_row_json(const struct row *r)
 			       r->encrypted == UNKNOWN ?
 				       NULL :
 				       json_object_new_boolean(r->encrypted));
-	if (r->last_backup && gmtime_r(&t, &tm) &&
-	    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &tm))
-		json_add_text(o, "last_backup", date);
-	else
-		json_add_text(o, "last_backup", NULL);
+	json_add_time(o, "last_backup", r->last_backup);
 	json_print(o);
 }
 

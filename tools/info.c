@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "tool.h"
 
@@ -99,9 +98,6 @@ static void print_text(const struct mb_backup_info *info)
 static json_object *make_json(const struct mb_backup_info *info)
 {
 	json_object *o = json_object_new_object();
-	char date[32];
-	time_t t = (time_t)info->date;
-	struct tm tm;
 
 	json_add_text(o, "source", info->source);
 	json_add_text(o, "device_name", info->device_name);
@@ -111,11 +107,7 @@ static json_object *make_json(const struct mb_backup_info *info)
 	json_add_text(o, "build", info->build_version);
 	json_add_text(o, "serial_number", info->serial_number);
 	json_add_text(o, "udid", info->udid);
-	if (info->date && gmtime_r(&t, &tm) &&
-	    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &tm))
-		json_add_text(o, "date", date);
-	else
-		json_add_text(o, "date", NULL);
+	json_add_time(o, "date", info->date);
 	json_object_object_add(o, "encrypted",
 			       json_object_new_boolean(info->encrypted));
 	json_object_object_add(

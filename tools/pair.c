@@ -31,9 +31,8 @@ static void report(struct device *device, const struct common *c, bool remove)
 	if (c->json) {
 		mb_auto(free) char *name =
 			device_get_text(device, NULL, "DeviceName");
-		json_object *o = json_object_new_object();
+		json_object *o = json_event(event);
 
-		json_add_text(o, "event", event);
 		json_add_text(o, "udid", device_get_udid(device));
 		json_add_text(o, "name", name);
 		json_print(o);
@@ -74,11 +73,9 @@ static int run(int argc, char **argv)
 	int option, rc;
 
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		rc = device_option(&wish, option, optarg);
+		rc = device_option(&wish, &cmd_pair, option, optarg);
 		if (rc < 0)
-			return usage_error(
-				&cmd_pair,
-				"--timeout takes seconds, 1 to 86400");
+			return EXIT_USAGE;
 		if (option == OPT_REMOVE)
 			remove = true;
 		else if (!rc && !common_option(&c, &cmd_pair, option, optarg))

@@ -147,7 +147,7 @@ static void report(struct device_job *job, const struct wish *wish)
 	json_object *o;
 
 	if (job->common->json) {
-		o = progress_event_new("finished");
+		o = json_event("finished");
 		json_add_text(o, "udid", job->udid);
 		json_object_object_add(
 			o, "encryption",
@@ -212,12 +212,10 @@ static int parse(struct wish *wish, struct common *c, int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (option == OPT_NEW_PASSFILE) {
 			wish->new_passfile = optarg;
-		} else if ((taken = device_option(&wish->device, option,
-						  optarg))) {
+		} else if ((taken = device_option(&wish->device, &cmd_password,
+						  option, optarg))) {
 			if (taken < 0)
-				return usage_error(
-					&cmd_password,
-					"--timeout takes seconds, 1 to 86400");
+				return EXIT_USAGE;
 		} else if (!common_option(c, &cmd_password, option, optarg)) {
 			return usage_error(&cmd_password, NULL);
 		}

@@ -86,6 +86,27 @@ void json_add_text(json_object *o, const char *key, const char *text)
 			       text ? json_text(text, strlen(text)) : NULL);
 }
 
+json_object *json_event(const char *name)
+{
+	json_object *o = json_object_new_object();
+
+	json_add_text(o, "event", name);
+	return o;
+}
+
+void json_add_time(json_object *o, const char *key, int64_t unix_s)
+{
+	time_t t = (time_t)unix_s;
+	char text[32];
+	struct tm tm;
+
+	if (unix_s && gmtime_r(&t, &tm) &&
+	    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm))
+		json_add_text(o, key, text);
+	else
+		json_add_text(o, key, NULL);
+}
+
 void json_print(json_object *o)
 {
 	puts(json_object_to_json_string_ext(

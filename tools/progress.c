@@ -165,18 +165,10 @@ static void show_line(struct progress *p, const char *text)
 	p->line_is_up = true;
 }
 
-json_object *progress_event_new(const char *event)
-{
-	json_object *o = json_object_new_object();
-
-	json_add_text(o, "event", event);
-	return o;
-}
-
 static void show_json(struct progress *p, const struct progress_state *state,
 		      double t, double idle)
 {
-	json_object *o = progress_event_new("progress");
+	json_object *o = json_event("progress");
 	double left = time_left(p, state, t);
 
 	json_add_text(o, "phase", p->what);
@@ -247,7 +239,7 @@ static void say_line(struct progress *p, const char *event, const char *reason,
 	pthread_mutex_lock(&p->lock);
 	clear_line(p);
 	if (p->json) {
-		json_object *o = progress_event_new(event);
+		json_object *o = json_event(event);
 
 		if (reason)
 			json_add_text(o, "reason", reason);

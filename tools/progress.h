@@ -54,9 +54,7 @@ void progress_warn(struct progress *p, const char *fmt, ...)
 void progress_wait(struct progress *p, const char *reason, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* An object that begins with {"event":@event}, for progress_event. */
-json_object *progress_event_new(const char *event);
-/* Printed only with --json; used up. */
+/* An object of json_event: printed only with --json; used up. */
 void progress_event(struct progress *p, json_object *o);
 
 /* Seconds since progress_open. */

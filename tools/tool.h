@@ -100,6 +100,10 @@ void format_time(char *out, size_t size, int64_t unix_s);
 
 /* A JSON string; bytes that are no UTF-8 become U+FFFD. */
 json_object *json_text(const char *text, size_t len);
+/* An object that begins with {"event":@name}. */
+json_object *json_event(const char *name);
+/* ISO 8601, UTC; null for 0, which stands for unknown. */
+void json_add_time(json_object *o, const char *key, int64_t unix_s);
 /* Adds @key, or null if @text is NULL. */
 void json_add_text(json_object *o, const char *key, const char *text);
 /* One line on standard output; the object is used up. */

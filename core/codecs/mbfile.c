@@ -7,7 +7,6 @@
 #include "bplist.h"
 #include "record.h"
 
-#define MAC_EPOCH 978307200 /* 2001-01-01 00:00 UTC in Unix time */
 #define DEREFERENCES_MAX \
 	4 /* UID -> NS.data -> UID -> data is the longest seen */
 #define XATTRS_MAX 256
@@ -102,7 +101,7 @@ static struct timespec time_since_2001(double seconds)
 {
 	struct timespec ts = time_of(seconds);
 
-	ts.tv_sec += MAC_EPOCH;
+	ts.tv_sec += PLIST_EPOCH;
 	return ts;
 }
 

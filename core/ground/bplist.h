@@ -4,6 +4,9 @@
 
 #include "bytes.h"
 
+/* Dates of property lists count from 2001-01-01 00:00 UTC; in Unix seconds. */
+#define PLIST_EPOCH 978307200
+
 /*
  * A bounded reader of binary property lists that allocates nothing: objects
  * are decoded where they lie, when they are asked for. A backup has one small

@@ -9,9 +9,6 @@
 #define MAX_DEPTH 64
 #define MAX_NODES 1000000
 
-/* libplist counts dates from 2001-01-01 00:00 UTC. */
-#define MAC_EPOCH 978307200
-
 static bool starts(const uint8_t *p, const uint8_t *end, const char *text)
 {
 	size_t len = strlen(text);
@@ -219,6 +216,11 @@ bool plistx_date(plist_t dict, const char *key, int64_t *out)
 	if (!node)
 		return false;
 	plist_get_date_val(node, &sec, &usec);
-	*out = (int64_t)sec + MAC_EPOCH;
+	*out = (int64_t)sec + PLIST_EPOCH;
 	return true;
+}
+
+plist_t plistx_new_date(int64_t unix_s)
+{
+	return plist_new_date((int32_t)(unix_s - PLIST_EPOCH), 0);
 }

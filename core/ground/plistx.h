@@ -53,6 +53,8 @@ char *plistx_copy_text(plist_t dict, const char *key);
 bool plistx_bool(plist_t dict, const char *key, bool *out);
 /* Borrowed bytes. */
 bool plistx_data(plist_t dict, const char *key, struct view *out);
+/* A date node for the caller to free. */
+plist_t plistx_new_date(int64_t unix_s);
 /* Unix time in seconds. */
 bool plistx_date(plist_t dict, const char *key, int64_t *out);
 

@@ -85,21 +85,6 @@ static int check_replaceable(const char *path, struct mb_err *err)
 			  "%s: exists and is no key file, left alone", path);
 }
 
-static int write_all(int fd, const char *text, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, text, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		text += n;
-		len -= (size_t)n;
-	}
-	return fsync(fd) < 0 ? -errno : 0;
-}
-
 int key_file_write(const char *path, const struct mb_backup *backup,
 		   const uint8_t key[MB_DERIVED_KEY_LEN], struct mb_err *err)
 {
@@ -121,7 +106,9 @@ int key_file_write(const char *path, const struct mb_backup *backup,
 	snprintf(text, sizeof(text), FORMAT, id_hex, key_hex);
 	rc = fchmod(fd, 0600) < 0 ? -errno : 0; /* whatever the umask is */
 	if (rc == 0)
-		rc = write_all(fd, text, strlen(text));
+		rc = write_full(fd, text, strlen(text));
+	if (rc == 0 && fsync(fd) < 0)
+		rc = -errno;
 	explicit_bzero(text, sizeof(text));
 	explicit_bzero(key_hex, sizeof(key_hex));
 	if (close(fd) < 0 && rc == 0)

@@ -14,8 +14,6 @@
 #include "plistx.h"
 #include "watch.h"
 
-#define MAC_EPOCH 978307200 /* 2001-01-01, in Unix time */
-
 /* A value of the phone's is a line; its settings are a page or two. */
 #define TEXT_MAX 4096
 #define SETTINGS_MAX (1u << 20)
@@ -119,8 +117,7 @@ static void set_identity(plist_t root, const struct host_facts *f)
 	set_text(root, "Unique Identifier", upper);
 	set_text(root, "Target Identifier", f->udid);
 	set_text(root, "Target Type", "Device");
-	plist_dict_set_item(root, "Last Backup Date",
-			    plist_new_date((int32_t)(f->now - MAC_EPOCH), 0));
+	plist_dict_set_item(root, "Last Backup Date", plistx_new_date(f->now));
 }
 
 static plist_t copy_value(plist_t node, int depth, size_t *left);

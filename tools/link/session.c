@@ -22,9 +22,6 @@
 /* A full disk fails file by file. */
 #define FAILURES_SAID 10
 
-/* 2001-01-01, where the dates of property lists begin, in Unix seconds */
-#define APPLE_EPOCH 978307200
-
 void session_end_release(struct session_end *end)
 {
 	free(end->description);
@@ -224,6 +221,14 @@ static struct host_name name_of_text(const char *text)
 	return (struct host_name){ text, strlen(text) };
 }
 
+void session_count_payload(struct session *s, const struct host_dir *dir,
+			   struct host_name name, bool replaced)
+{
+	if (host_dir_is_payload(dir, name))
+		atomic_fetch_add(
+			replaced ? &s->counts->changed : &s->counts->added, 1);
+}
+
 /* The device's own idea of how far it is. */
 void session_note_progress(struct session *s, plist_t message, uint32_t i)
 {
@@ -278,9 +283,8 @@ static int add_entry(void *arg, const char *name, const struct stat *st)
 	plist_dict_set_item(entry, "DLFileType", plist_new_string(type));
 	plist_dict_set_item(entry, "DLFileSize",
 			    plist_new_uint((uint64_t)st->st_size));
-	plist_dict_set_item(
-		entry, "DLFileModificationDate",
-		plist_new_date((int32_t)(st->st_mtime - APPLE_EPOCH), 0));
+	plist_dict_set_item(entry, "DLFileModificationDate",
+			    plistx_new_date(st->st_mtime));
 	plist_dict_set_item(arg, name, entry);
 	return 0;
 }
@@ -408,10 +412,7 @@ static int settle_move(struct session *s, const struct moves *m,
 		return mb_err_set(err, move->rc, "%s",
 				  move->why ? move->why->text :
 					      "out of memory");
-	if (host_dir_is_payload(m->dir, name_of(move->to)))
-		atomic_fetch_add(move->replaced ? &s->counts->changed :
-						  &s->counts->added,
-				 1);
+	session_count_payload(s, m->dir, name_of(move->to), move->replaced);
 	return 0;
 }
 

@@ -55,6 +55,10 @@ int session_answer(struct session *s, int rc, struct mb_err *err);
 int session_answer_malformed(struct session *s, plist_t message,
 			     struct mb_err *err);
 
+/* A file of the device has come to its place: counted if it is a payload. */
+void session_count_payload(struct session *s, const struct host_dir *dir,
+			   struct host_name name, bool replaced);
+
 /* The device's own idea of how far it is, element @i of a message. */
 void session_note_progress(struct session *s, plist_t message, uint32_t i);
 

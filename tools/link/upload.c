@@ -68,15 +68,6 @@ struct incoming {
 	struct buf bytes;
 };
 
-static void count_payload(struct incoming *in, struct host_name name,
-			  bool replaced)
-{
-	if (host_dir_is_payload(in->dir, name))
-		atomic_fetch_add(replaced ? &in->s->counts->changed :
-					    &in->s->counts->added,
-				 1);
-}
-
 static void note_failed(struct incoming *in, int rc, const struct mb_err *why)
 {
 	session_note_failure(in->s, why);
@@ -131,7 +122,8 @@ static void settle_small(struct incoming *in, struct small *f)
 	static const struct mb_err no_memory = { -ENOMEM, "out of memory" };
 
 	if (f->rc == 0)
-		count_payload(in, small_name(in, f), f->replaced);
+		session_count_payload(in->s, in->dir, small_name(in, f),
+				      f->replaced);
 	else
 		note_failed(in, f->rc, f->why ? f->why : &no_memory);
 	free(f->why);
@@ -258,7 +250,7 @@ static void open_file(struct incoming *in)
 		drop_file(in, fd, &why);
 		return;
 	}
-	count_payload(in, current_name(in), replaced);
+	session_count_payload(in->s, in->dir, current_name(in), replaced);
 	in->mode = WRITTEN;
 	in->writing = (struct writing){ .fd = fd };
 	in->filled = 0;
