@@ -185,6 +185,27 @@ struct bytes read_file(const char *path)
 	return b;
 }
 
+bool exists(const char *dir, const char *name)
+{
+	struct stat st;
+
+	return lstat(in(dir, name), &st) == 0;
+}
+
+bool is_text(const char *dir, const char *name, const char *want)
+{
+	struct stat st;
+	struct bytes b;
+	bool same;
+
+	if (lstat(in(dir, name), &st) < 0 || !S_ISREG(st.st_mode))
+		return false;
+	b = read_file(in(dir, name));
+	same = b.len == strlen(want) && (!b.len || !memcmp(b.ptr, want, b.len));
+	drop(&b);
+	return same;
+}
+
 void sha1_hex(char out[41], const void *ptr, size_t len)
 {
 	uint8_t digest[20];

@@ -44,6 +44,10 @@ const char *in(const char *dir, const char *name);
 void put_file(const char *dir, const char *name, const void *ptr, size_t len);
 void put_text(const char *dir, const char *name, const char *text);
 int open_dir(const char *path);
+/* an entry of any type, a link not followed */
+bool exists(const char *dir, const char *name);
+/* a regular file with just this content */
+bool is_text(const char *dir, const char *name, const char *want);
 
 /* ---- ciphers, by OpenSSL alone ---- */
 

@@ -229,23 +229,6 @@ static int try_create(int fd, const char *path)
 	return made < 0 ? made : 0;
 }
 
-static bool is_text(const char *path, const char *name, const char *want)
-{
-	struct bytes b = read_file(in(path, name));
-	bool same = b.len == strlen(want) &&
-		    (!b.len || !memcmp(b.ptr, want, b.len));
-
-	drop(&b);
-	return same;
-}
-
-static bool exists(const char *path, const char *name)
-{
-	struct stat st;
-
-	return lstat(in(path, name), &st) == 0;
-}
-
 CASE(a_new_file_is_made_where_there_is_none)
 {
 	struct yard y = make_yard();

@@ -42,27 +42,6 @@ static struct yard make_yard(void)
 	return y;
 }
 
-static bool is_text(const char *dir, const char *name, const char *want)
-{
-	struct stat st;
-	struct bytes b;
-	bool same;
-
-	if (lstat(in(dir, name), &st) < 0 || !S_ISREG(st.st_mode))
-		return false;
-	b = read_file(in(dir, name));
-	same = b.len == strlen(want) && (!b.len || !memcmp(b.ptr, want, b.len));
-	drop(&b);
-	return same;
-}
-
-static bool exists(const char *dir, const char *name)
-{
-	struct stat st;
-
-	return lstat(in(dir, name), &st) == 0;
-}
-
 /* However it went: nothing of others was touched. */
 static void leave_yard(struct yard *y)
 {

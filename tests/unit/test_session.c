@@ -11,6 +11,7 @@
 
 #include "fixture.h"
 #include "tap.h"
+#include "upload_example.h"
 
 /* As short as in the examples of the wire. */
 #define U "U"
@@ -419,26 +420,6 @@ static int hello_len(void)
 	return (int)strlen(VERSION_300 READY RESPONSE_0) / 2;
 }
 
-static bool exists(const char *dir, const char *name)
-{
-	struct stat st;
-
-	return lstat(in(dir, name), &st) == 0;
-}
-
-static bool is_text(const char *dir, const char *name, const char *want)
-{
-	struct bytes b;
-	bool same;
-
-	if (!exists(dir, name))
-		return false;
-	b = read_file(in(dir, name));
-	same = b.len == strlen(want) && (!b.len || !memcmp(b.ptr, want, b.len));
-	drop(&b);
-	return same;
-}
-
 /* The end of each conversation: nothing is left open, nothing got out. */
 static void talk_free(struct talk *t)
 {
@@ -570,21 +551,6 @@ CASE(a_request_is_one_message)
 }
 
 /* ---- uploads ---- */
-
-/* Three files: five bytes, none, one that the device cannot read. */
-#define UPLOAD_EXAMPLE                                                         \
-	"0000000b2f2e622f312f68656c6c6f"                                       \
-	"00000036552f536e617073686f742f32642f32646562643839633038396337366161" \
-	"313230333134396365656434643763613462623639326166"                     \
-	"000000060c68656c6c6f"                                                 \
-	"0000000100"                                                           \
-	"0000000b2f2e622f312f656d707479"                                       \
-	"0000000f552f536e617073686f742f30302f78"                               \
-	"0000000100"                                                           \
-	"000000092f2e622f312f626164"                                           \
-	"0000000f552f536e617073686f742f30302f79"                               \
-	"000000180b4f7065726174696f6e206e6f74207065726d6974746564"             \
-	"00000000"
 
 CASE(an_upload_becomes_files_however_it_is_cut)
 {

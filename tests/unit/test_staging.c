@@ -165,13 +165,6 @@ ssize_t __wrap_copy_file_range(int in, off_t *in_off, int out, off_t *out_off,
 #define PAYLOAD U "/2d/2debd89c089c76aa1203149ceed4d7ca4bb692af"
 #define OTHER_PAYLOAD U "/00/0000000000000000000000000000000000000001"
 
-static bool exists(const char *dir, const char *name)
-{
-	struct stat st;
-
-	return lstat(in(dir, name), &st) == 0;
-}
-
 static void set_time(const char *dir, const char *name, int64_t seconds)
 {
 	struct timespec times[2] = { { seconds, 0 }, { seconds, 0 } };
@@ -289,19 +282,6 @@ static void check_text(const char *dir, const char *name, const char *want)
 	free(text);
 }
 
-static bool says(const char *dir, const char *name, const char *want)
-{
-	struct bytes b;
-	bool same;
-
-	if (!exists(dir, name))
-		return false;
-	b = read_file(in(dir, name));
-	same = b.len == strlen(want) && (!b.len || !memcmp(b.ptr, want, b.len));
-	drop(&b);
-	return same;
-}
-
 /* ---- the clone ---- */
 
 CASE(work_is_done_in_a_clone_beside_the_last_backup)
@@ -340,7 +320,7 @@ CASE(the_first_backup_begins_with_an_empty_folder)
 	CHECK(!exists(dir, "new/" U));
 	CHECK_INT(staging_commit(s, -1, no_note, NULL, NULL), 0);
 	staging_free(s);
-	CHECK(says(dir, "new/" U "/Status.plist", "finished, version 1"));
+	CHECK(is_text(dir, "new/" U "/Status.plist", "finished, version 1"));
 	CHECK(!exists(dir, "new/" STATE));
 }
 
@@ -377,7 +357,7 @@ CASE(what_is_no_folder_is_no_backup_and_stays)
 	put_text(dir, U, "a file");
 	CHECK_INT(staging_open(&s, dir, U, &err), -ENOTDIR);
 	CHECK(strstr(err.text, U));
-	CHECK(says(dir, U, "a file") && !exists(dir, STATE));
+	CHECK(is_text(dir, U, "a file") && !exists(dir, STATE));
 }
 
 CASE(a_backup_behind_a_symbolic_link_is_worked_on_where_it_is)
@@ -395,8 +375,9 @@ CASE(a_backup_behind_a_symbolic_link_is_worked_on_where_it_is)
 	CHECK_INT(staging_commit(s, 1, no_note, NULL, NULL), 0);
 	staging_free(s);
 	CHECK(lstat(in(dir, U), &st) == 0 && S_ISLNK(st.st_mode));
-	CHECK(says(disk, "my phone/Status.plist", "finished, version 2"));
-	CHECK(says(disk, U "-" MADE_AT "/Status.plist", "finished, version 1"));
+	CHECK(is_text(disk, "my phone/Status.plist", "finished, version 2"));
+	CHECK(is_text(disk, U "-" MADE_AT "/Status.plist",
+		      "finished, version 1"));
 }
 
 CASE(a_symbolic_link_that_leads_nowhere_is_told)
@@ -440,8 +421,8 @@ CASE(a_second_process_is_refused_and_disturbs_nothing)
 	CHECK_INT(work(s, 2), 0);
 	CHECK_INT(staging_commit(s, -1, no_note, NULL, NULL), 0);
 	staging_free(s);
-	CHECK(says(dir, U "/Status.plist", "finished, version 2"));
-	CHECK(says(dir, PAYLOAD, "first payload"));
+	CHECK(is_text(dir, U "/Status.plist", "finished, version 2"));
+	CHECK(is_text(dir, PAYLOAD, "first payload"));
 	/* and when it has ended, the next one may */
 	CHECK_INT(run_backup(dir, 3, -1), 0);
 	free(before);
@@ -467,8 +448,8 @@ CASE(a_commit_puts_the_new_version_in_place_and_removes_the_old)
 	sys.really_syncs = true;
 	CHECK_INT(run_backup(dir, 2, -1), 0);
 	calm();
-	CHECK(says(dir, U "/Status.plist", "finished, version 2"));
-	CHECK(says(dir, PAYLOAD, "first payload"));
+	CHECK(is_text(dir, U "/Status.plist", "finished, version 2"));
+	CHECK(is_text(dir, PAYLOAD, "first payload"));
 	CHECK(!exists(dir, OTHER_PAYLOAD));
 	CHECK(!exists(dir, STATE) && !exists(dir, U "-" MADE_AT));
 	/* nobody shares its files any more */
@@ -510,8 +491,9 @@ CASE(without_an_exchange_two_renames_do)
 	sys.no_exchange = true;
 	CHECK_INT(run_backup(dir, 2, 1), 0);
 	calm();
-	CHECK(says(dir, U "/Status.plist", "finished, version 2"));
-	CHECK(says(dir, U "-" MADE_AT "/Status.plist", "finished, version 1"));
+	CHECK(is_text(dir, U "/Status.plist", "finished, version 2"));
+	CHECK(is_text(dir, U "-" MADE_AT "/Status.plist",
+		      "finished, version 1"));
 	CHECK(!exists(dir, STATE "/previous") && !exists(dir, STATE "/ready"));
 }
 
@@ -525,8 +507,9 @@ CASE(a_file_system_that_can_only_rename_will_do)
 	CHECK_INT(run_backup(dir, 2, 2), 0);
 	CHECK_INT(run_backup(dir, 3, 2), 0);
 	calm();
-	CHECK(says(dir, U "/Status.plist", "finished, version 3"));
-	CHECK(says(dir, U "-" MADE_AT "/Status.plist", "finished, version 1"));
+	CHECK(is_text(dir, U "/Status.plist", "finished, version 3"));
+	CHECK(is_text(dir, U "-" MADE_AT "/Status.plist",
+		      "finished, version 1"));
 }
 
 /* What was not committed is removed, and the last good backup is in place. */
@@ -545,7 +528,7 @@ static void check_failed_commit(int want)
 	check_text(dir, ".", before);
 	calm();
 	CHECK_INT(run_backup(dir, 3, 1), 0);
-	CHECK(says(dir, U "/Status.plist", "finished, version 3"));
+	CHECK(is_text(dir, U "/Status.plist", "finished, version 3"));
 	free(before);
 }
 
@@ -608,15 +591,15 @@ CASE(as_many_versions_are_kept_as_wished)
 
 	run_many(dir, 2, 6, 2);
 	CHECK_INT(count_versions(dir), 2);
-	CHECK(says(dir, U "/Status.plist", "finished, version 6"));
-	CHECK(says(dir, U "-20231114-221325/Status.plist",
-		   "finished, version 5"));
-	CHECK(says(dir, U "-20231114-221324/Status.plist",
-		   "finished, version 4"));
+	CHECK(is_text(dir, U "/Status.plist", "finished, version 6"));
+	CHECK(is_text(dir, U "-20231114-221325/Status.plist",
+		      "finished, version 5"));
+	CHECK(is_text(dir, U "-20231114-221324/Status.plist",
+		      "finished, version 4"));
 	run_many(dir, 7, 7, 1);
 	CHECK_INT(count_versions(dir), 1);
-	CHECK(says(dir, U "-20231114-221326/Status.plist",
-		   "finished, version 6"));
+	CHECK(is_text(dir, U "-20231114-221326/Status.plist",
+		      "finished, version 6"));
 	/* none, and then nothing of ours is left */
 	run_many(dir, 8, 8, 0);
 	CHECK_INT(count_versions(dir), 0);
@@ -631,8 +614,9 @@ CASE(without_a_wish_kept_versions_stay_and_the_replaced_goes)
 	CHECK_INT(count_versions(dir), 2);
 	run_many(dir, 4, 6, -1);
 	CHECK_INT(count_versions(dir), 2);
-	CHECK(says(dir, U "-" MADE_AT "/Status.plist", "finished, version 1"));
-	CHECK(says(dir, U "/Status.plist", "finished, version 6"));
+	CHECK(is_text(dir, U "-" MADE_AT "/Status.plist",
+		      "finished, version 1"));
+	CHECK(is_text(dir, U "/Status.plist", "finished, version 6"));
 }
 
 CASE(a_kept_version_is_what_it_was_and_shares_what_did_not_change)
@@ -658,9 +642,10 @@ CASE(two_versions_of_one_second_have_two_names)
 	CHECK_INT(run_backup(dir, 2, 5), 0);
 	set_time(dir, U "/Status.plist", 1700000000);
 	CHECK_INT(run_backup(dir, 3, 5), 0);
-	CHECK(says(dir, U "-" MADE_AT "/Status.plist", "finished, version 1"));
-	CHECK(says(dir, U "-" A_SECOND_LATER "/Status.plist",
-		   "finished, version 2"));
+	CHECK(is_text(dir, U "-" MADE_AT "/Status.plist",
+		      "finished, version 1"));
+	CHECK(is_text(dir, U "-" A_SECOND_LATER "/Status.plist",
+		      "finished, version 2"));
 }
 
 CASE(only_what_was_kept_by_larder_is_ever_removed)
@@ -676,8 +661,8 @@ CASE(only_what_was_kept_by_larder_is_ever_removed)
 	run_many(dir, 2, 5, 1);
 	run_many(dir, 6, 6, 0);
 	check_text(dir, U "-20200101-000000", own);
-	CHECK(says(dir, U "-copy/file", "the user's"));
-	CHECK(says(dir, "other/file", "the user's"));
+	CHECK(is_text(dir, U "-copy/file", "the user's"));
+	CHECK(is_text(dir, "other/file", "the user's"));
 	CHECK_INT(count_versions(dir), 2);
 	free(own);
 }
@@ -692,8 +677,9 @@ CASE(a_version_that_the_user_took_is_not_missed)
 	run_many(dir, 5, 5, 3);
 	/* 1, 3 and 4: that one is gone does not cost another */
 	CHECK_INT(count_versions(dir), 3);
-	CHECK(says(dir, U "-" MADE_AT "/Status.plist", "finished, version 1"));
-	CHECK(says(dir, "mine/Status.plist", "finished, version 2"));
+	CHECK(is_text(dir, U "-" MADE_AT "/Status.plist",
+		      "finished, version 1"));
+	CHECK(is_text(dir, "mine/Status.plist", "finished, version 2"));
 }
 
 CASE(a_list_with_odd_lines_harms_nothing)
@@ -707,7 +693,7 @@ CASE(a_list_with_odd_lines_harms_nothing)
 	before = text_of(dir, "other");
 	CHECK_INT(run_backup(dir, 2, 0), 0);
 	check_text(dir, "other", before);
-	CHECK(says(dir, U "/Status.plist", "finished, version 2"));
+	CHECK(is_text(dir, U "/Status.plist", "finished, version 2"));
 	free(before);
 }
 
@@ -751,16 +737,16 @@ static void check_versions(const char *dir, const struct crash *c, int at)
 		if (!strcmp(name, U "-" MADE_AT)) {
 			check_text(dir, name, old_text);
 		} else if (!strncmp(name, U "-", sizeof(U))) {
-			CHECK_AT(says(dir, status, "oldest") ||
-					 says(dir, status, "older") ||
-					 says(dir, status, "the user's"),
+			CHECK_AT(is_text(dir, status, "oldest") ||
+					 is_text(dir, status, "older") ||
+					 is_text(dir, status, "the user's"),
 				 "%s at call %d: half of %s", c->what, at,
 				 name);
 		}
 		free(names[i]);
 	}
 	free(names);
-	CHECK(says(dir, U "-20200101-000000/Manifest.db", "the user's"));
+	CHECK(is_text(dir, U "-20200101-000000/Manifest.db", "the user's"));
 }
 
 /* Returns true if it is the new one. */
@@ -858,7 +844,7 @@ static void crash_everywhere(const struct crash *c)
 			CHECK(is_new);
 		recover_and_check(dir, c, at, is_new);
 		CHECK_INT(run_backup(dir, 3, c->keep), 0);
-		CHECK(says(dir, U "/Status.plist", "finished, version 3"));
+		CHECK(is_text(dir, U "/Status.plist", "finished, version 3"));
 		calm();
 	}
 	/* it has been somewhere */
@@ -960,8 +946,8 @@ CASE(links_in_what_is_cleared_away_are_not_followed)
 	symlink(in(outside, "precious"), in(dir, STATE "/intent"));
 	symlink(in(outside, "precious"), in(dir, STATE "/kept"));
 	CHECK_INT(run_backup(dir, 2, -1), 0);
-	CHECK(says(outside, "precious", "untouched"));
-	CHECK(says(dir, U "/Status.plist", "finished, version 2"));
+	CHECK(is_text(outside, "precious", "untouched"));
+	CHECK(is_text(dir, U "/Status.plist", "finished, version 2"));
 }
 
 CASE(the_folder_of_the_state_may_not_be_a_link)
@@ -972,7 +958,7 @@ CASE(the_folder_of_the_state_may_not_be_a_link)
 	put_text(outside, "staging/precious", "untouched");
 	symlink(outside, in(dir, STATE));
 	CHECK(staging_open(&s, dir, U, NULL) < 0);
-	CHECK(says(outside, "staging/precious", "untouched"));
+	CHECK(is_text(outside, "staging/precious", "untouched"));
 }
 
 /* ---- full disks: each in a process with a small file system of its own ---- */
@@ -1042,7 +1028,7 @@ static void run_full_disk(const char *dir)
 	CHECK(!exists(dir, STATE));
 	unlink(in(dir, "filler"));
 	CHECK_INT(run_backup(dir, 2, 1), 0);
-	CHECK(says(dir, U "/Status.plist", "finished, version 2"));
+	CHECK(is_text(dir, U "/Status.plist", "finished, version 2"));
 	free(before);
 }
 
@@ -1104,7 +1090,7 @@ CASE(trouble_with_earlier_versions_is_a_note_and_no_failure)
 	CHECK_INT(staging_commit(s, 1, count_note, &notes, &err), 0);
 	CHECK_INT(notes, 1);
 	staging_free(s);
-	CHECK(says(dir, U "/Status.plist", "finished, version 2"));
+	CHECK(is_text(dir, U "/Status.plist", "finished, version 2"));
 }
 
 static void cancel_child(const char *dir)
@@ -1116,7 +1102,7 @@ static void cancel_child(const char *dir)
 	watch_cancel();
 	CHECK_INT(staging_open(&s, dir, U, &err), -ECANCELED);
 	CHECK(!exists(dir, STATE));
-	CHECK(says(dir, PAYLOAD, "first payload"));
+	CHECK(is_text(dir, PAYLOAD, "first payload"));
 }
 
 CASE(a_cancelled_clone_leaves_nothing)

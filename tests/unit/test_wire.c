@@ -5,21 +5,8 @@
 
 #include "fixture.h"
 #include "tap.h"
+#include "upload_example.h"
 
-/* Three files: five bytes, none, one that the device cannot read. */
-#define EXAMPLE                                                                \
-	"0000000b2f2e622f312f68656c6c6f"                                       \
-	"00000036552f536e617073686f742f32642f32646562643839633038396337366161" \
-	"313230333134396365656434643763613462623639326166"                     \
-	"000000060c68656c6c6f"                                                 \
-	"0000000100"                                                           \
-	"0000000b2f2e622f312f656d707479"                                       \
-	"0000000f552f536e617073686f742f30302f78"                               \
-	"0000000100"                                                           \
-	"000000092f2e622f312f626164"                                           \
-	"0000000f552f536e617073686f742f30302f79"                               \
-	"000000180b4f7065726174696f6e206e6f74207065726d6974746564"             \
-	"00000000"
 #define EXAMPLE_TOLD                                               \
 	"file /.b/1/hello as "                                     \
 	"U/Snapshot/2d/2debd89c089c76aa1203149ceed4d7ca4bb692af\n" \
@@ -151,12 +138,12 @@ static int error_of(const char *hex, struct mb_err *err)
 
 CASE(any_cut_into_pieces_tells_the_same)
 {
-	check_told(EXAMPLE, UPLOAD_END, EXAMPLE_TOLD);
+	check_told(UPLOAD_EXAMPLE, UPLOAD_END, EXAMPLE_TOLD);
 }
 
 CASE(every_cut_into_two_tells_the_same)
 {
-	struct bytes all = unhex(EXAMPLE);
+	struct bytes all = unhex(UPLOAD_EXAMPLE);
 
 	for (size_t cut = 0; cut <= all.len; cut++) {
 		struct telling *t = calloc(1, sizeof(*t));
@@ -206,7 +193,7 @@ CASE(nothing_in_is_nothing_out)
 
 CASE(one_machine_reads_list_after_list)
 {
-	struct bytes all = unhex(EXAMPLE);
+	struct bytes all = unhex(UPLOAD_EXAMPLE);
 	struct telling *t = calloc(1, sizeof(*t));
 
 	upload_init(&t->u);
