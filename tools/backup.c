@@ -396,7 +396,6 @@ static void say_what_is_left(const struct backup *b)
 static int finish(struct backup *b, int rc, const struct common *c,
 		  const struct mb_err *err)
 {
-	json_object *o;
 	int status;
 
 	if (rc == 0) {
@@ -406,19 +405,10 @@ static int finish(struct backup *b, int rc, const struct common *c,
 			say_summary(b);
 		return finish_output();
 	}
-	if (b->job.progress)
-		progress_end(b->job.progress);
 	/* for programs the error is the end */
 	if (c->json)
 		say_what_is_left(b);
-	status = device_job_fail(rc, err);
-	if (c->json && b->job.progress) {
-		o = json_event("error");
-		json_add_text(o, "message", err->text);
-		json_object_object_add(o, "status",
-				       json_object_new_int(status));
-		progress_event(b->job.progress, o);
-	}
+	status = device_job_fail(&b->job, rc, err);
 	if (!c->json)
 		say_what_is_left(b);
 	return status;

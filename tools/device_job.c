@@ -313,15 +313,21 @@ void device_job_close(struct device_job *job)
 	*job = (struct device_job){ 0 };
 }
 
-int device_job_fail(int rc, const struct mb_err *err)
+int device_job_fail(struct device_job *job, int rc, const struct mb_err *err)
 {
+	json_object *o;
+	int status;
+
 	/* no backup to read was asked for, so this is no fault of one */
-	switch (rc) {
-	case -ENOENT:
-	case -ENOTSUP:
-	case -EBADMSG:
-	case -ENODATA:
+	if (rc == -ENOENT || rc == -ENOTSUP || rc == -EBADMSG || rc == -ENODATA)
 		rc = -EREMOTEIO;
-	}
-	return fail(rc, err);
+	if (!job->progress)
+		return fail(rc, err);
+	progress_end(job->progress);
+	status = fail(rc, err);
+	o = json_event("error");
+	json_add_text(o, "message", err->text);
+	json_object_object_add(o, "status", json_object_new_int(status));
+	progress_event(job->progress, o);
+	return status;
 }

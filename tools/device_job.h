@@ -135,8 +135,12 @@ int device_job_resume(struct device_job *job, struct mb_err *err);
 
 void device_job_close(struct device_job *job);
 
-/* device_job_fail - as fail(): statuses about backups to read do not apply */
-int device_job_fail(int rc, const struct mb_err *err);
+/*
+ * device_job_fail - as fail(), and with --json the event "error"
+ *
+ * Statuses about backups to read do not apply.
+ */
+int device_job_fail(struct device_job *job, int rc, const struct mb_err *err);
 
 static inline void mb_auto_device_job_close(struct device_job *job)
 {

@@ -243,9 +243,7 @@ static int run(int argc, char **argv)
 	rc = change(&job, &wish, &c, &err);
 	if (rc == 0)
 		return finish_output();
-	if (job.progress)
-		progress_end(job.progress);
-	return device_job_fail(rc, &err);
+	return device_job_fail(&job, rc, &err);
 }
 
 const struct command cmd_password = {

@@ -100,6 +100,15 @@ def json_has_one_event():
 
 
 @case
+def json_tells_of_an_error_too():
+    with phones({"password": SECRET}) as sim:
+        done = change(sim, "off", old="wrong", status=12, more=["--json"])
+        error = events(done)[-1]
+        equal((error["event"], error["status"]), ("error", 12))
+        assert error["message"] in done.stderr, done.stderr
+
+
+@case
 def an_old_backup_keeps_its_password():
     with phones({"fill": {"kind": "small"}, "password": SECRET}) as sim:
         phone, folder = sim.phones[0], new_dir("backups")
