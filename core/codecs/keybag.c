@@ -24,6 +24,13 @@ static bool bytes(struct view value, uint8_t *out, size_t len)
 	return true;
 }
 
+/* What nobody depends on may have any length, and is left as it was then. */
+static bool optional_number(struct view value, uint32_t *out)
+{
+	(void)number(value, out);
+	return true;
+}
+
 struct progress {
 	bool seen_uuid, seen_salt, seen_iterations;
 	bool seen_double_salt, seen_double_iterations;
@@ -48,7 +55,15 @@ static bool header_field(struct keybag *bag, struct progress *seen,
 		seen->seen_double_iterations = true;
 		return number(value, &bag->double_iterations);
 	}
-	return true; /* VERS, TYPE, HMCK, WRAP, DPWT and what is to come */
+	if (tag == tag_of("VERS"))
+		return optional_number(value, &bag->version);
+	if (tag == tag_of("TYPE"))
+		return optional_number(value, &bag->type);
+	if (tag == tag_of("WRAP"))
+		return optional_number(value, &bag->wrap);
+	if (tag == tag_of("HMCK"))
+		(void)bytes(value, bag->hmac_key, sizeof(bag->hmac_key));
+	return true; /* DPWT and what is to come */
 }
 
 static bool class_field(struct keybag_class *class, uint32_t tag,
@@ -64,6 +79,9 @@ static bool class_field(struct keybag_class *class, uint32_t tag,
 		class->has_key = true;
 		return bytes(value, class->wrapped, sizeof(class->wrapped));
 	}
+	if (tag == tag_of("PBKY"))
+		class->has_public_key = bytes(value, class->public_key,
+					      sizeof(class->public_key));
 	return true;
 }
 
@@ -116,7 +134,7 @@ int keybag_decode(struct keybag *bag, struct view data, struct mb_err *err)
 					"key bag: more than %u classes",
 					KEYBAG_CLASSES_MAX);
 			class = &bag->classes[bag->class_count++];
-			good = value.len == sizeof(bag->uuid);
+			good = bytes(value, class->uuid, sizeof(class->uuid));
 		} else if (class) {
 			good = class_field(class, tag, value);
 		} else {
@@ -143,4 +161,67 @@ int keybag_decode(struct keybag *bag, struct view data, struct mb_err *err)
 			return check_counts(bag, err);
 	return mb_err_set(err, -EBADMSG,
 			  "key bag: no class key that a password opens");
+}
+
+/* Stored lengths of what a bag and a class consist of, at most. */
+#define TAG_LEN(value_len) (8 + (value_len))
+#define HEADER_LEN_MAX \
+	(6 * TAG_LEN(4) + TAG_LEN(16) + TAG_LEN(40) + 2 * TAG_LEN(20))
+#define CLASS_LEN_MAX (TAG_LEN(16) + 3 * TAG_LEN(4) + TAG_LEN(40) + TAG_LEN(32))
+
+static void put_be32(struct buf *out, uint32_t value)
+{
+	const uint8_t be[] = { (uint8_t)(value >> 24), (uint8_t)(value >> 16),
+			       (uint8_t)(value >> 8), (uint8_t)value };
+
+	buf_add(out, be, sizeof(be));
+}
+
+static void put(struct buf *out, const char *tag, const void *ptr, uint32_t len)
+{
+	buf_add(out, tag, 4);
+	put_be32(out, len);
+	buf_add(out, ptr, len);
+}
+
+static void put_number(struct buf *out, const char *tag, uint32_t value)
+{
+	buf_add(out, tag, 4);
+	put_be32(out, 4);
+	put_be32(out, value);
+}
+
+static void put_class(struct buf *out, const struct keybag_class *class)
+{
+	put(out, "UUID", class->uuid, sizeof(class->uuid));
+	put_number(out, "CLAS", class->number);
+	put_number(out, "WRAP", class->wrap);
+	put_number(out, "KTYP", class->key_type);
+	if (class->has_key)
+		put(out, "WPKY", class->wrapped, sizeof(class->wrapped));
+	if (class->has_public_key)
+		put(out, "PBKY", class->public_key, sizeof(class->public_key));
+}
+
+int keybag_encode(struct buf *out, const struct keybag *bag)
+{
+	/* once for all of it: nothing below can fail any more */
+	if (buf_reserve(out,
+			HEADER_LEN_MAX + bag->class_count * CLASS_LEN_MAX) < 0)
+		return -ENOMEM;
+	put_number(out, "VERS", bag->version);
+	put_number(out, "TYPE", bag->type);
+	put(out, "UUID", bag->uuid, sizeof(bag->uuid));
+	put(out, "HMCK", bag->hmac_key, sizeof(bag->hmac_key));
+	put_number(out, "WRAP", bag->wrap);
+	put(out, "SALT", bag->salt, sizeof(bag->salt));
+	put_number(out, "ITER", bag->iterations);
+	if (bag->has_double) {
+		put_number(out, "DPWT", 1);
+		put_number(out, "DPIC", bag->double_iterations);
+		put(out, "DPSL", bag->double_salt, sizeof(bag->double_salt));
+	}
+	for (unsigned i = 0; i < bag->class_count; i++)
+		put_class(out, &bag->classes[i]);
+	return 0;
 }

@@ -17,14 +17,20 @@
 #define KEYBAG_WRAP_PASSWORD 2u
 
 struct keybag_class {
+	uint8_t uuid[16];
 	uint32_t number;
 	uint32_t wrap;
 	uint32_t key_type; /* 0 = AES, 1 = Curve25519 */
 	uint8_t wrapped[40];
 	bool has_key;
+	uint8_t public_key[32]; /* with Curve25519 only */
+	bool has_public_key;
 };
 
 struct keybag {
+	/* informational: nothing is decided by these, other lengths are 0 */
+	uint32_t version, type, wrap;
+	uint8_t hmac_key[40]; /* HMCK; no reader checks with it */
 	uint8_t uuid[16];
 	uint8_t salt[20];
 	uint32_t iterations; /* of PBKDF2-HMAC-SHA1 */
@@ -36,9 +42,15 @@ struct keybag {
 	unsigned class_count;
 };
 
+/* what devices use: iphone-backup(5), KEYBAG */
+#define KEYBAG_VERSION 5u
+#define KEYBAG_TYPE_BACKUP 1u
+#define KEYBAG_ITERATIONS 10000u
+#define KEYBAG_DOUBLE_ITERATIONS 10000000u
+
 /*
- * Both counts come from a file that may be hostile. Devices use 10,000 and
- * 10,000,000; a count above these limits would keep a machine busy for hours.
+ * Both counts come from a file that may be hostile. A count above these limits
+ * would keep a machine busy for hours.
  */
 #define KEYBAG_ITERATIONS_MAX 10000000u
 #define KEYBAG_DOUBLE_ITERATIONS_MAX 200000000u
@@ -50,5 +62,17 @@ struct keybag {
  * for an impossible one, or has no class that a password opens.
  */
 int keybag_decode(struct keybag *bag, struct view data, struct mb_err *err);
+
+/*
+ * keybag_encode - a bag in its stored form, appended
+ *
+ * Tags are in the order in which devices write them, classes in that of the
+ * bag. A bag that holds no other tags, in that order, is the same bytes after
+ * it was decoded. Tags that we do not know are not in the struct: where a bag
+ * is to stay as it is, keep its bytes.
+ *
+ * Returns 0 or -ENOMEM, @out then unchanged.
+ */
+int keybag_encode(struct buf *out, const struct keybag *bag);
 
 #endif

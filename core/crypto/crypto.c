@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "crypto.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/rand.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -13,6 +15,7 @@ static struct {
 	EVP_CIPHER *cbc;
 	EVP_CIPHER *ecb;
 	EVP_MD *sha1;
+	EVP_MD *sha256;
 } fetched;
 
 static pthread_once_t fetch_once = PTHREAD_ONCE_INIT;
@@ -22,6 +25,7 @@ static void fetch_free(void)
 	EVP_CIPHER_free(fetched.cbc);
 	EVP_CIPHER_free(fetched.ecb);
 	EVP_MD_free(fetched.sha1);
+	EVP_MD_free(fetched.sha256);
 }
 
 static void fetch(void)
@@ -29,12 +33,21 @@ static void fetch(void)
 	fetched.cbc = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
 	fetched.ecb = EVP_CIPHER_fetch(NULL, "AES-256-ECB", NULL);
 	fetched.sha1 = EVP_MD_fetch(NULL, "SHA1", NULL);
+	fetched.sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
 	OPENSSL_atexit(fetch_free);
 }
 
 void crypto_wipe(void *ptr, size_t len)
 {
 	OPENSSL_cleanse(ptr, len);
+}
+
+int crypto_random(void *out, size_t len)
+{
+	/* from the library's generator for what must never be seen */
+	if (len > INT_MAX || RAND_priv_bytes(out, (int)len) != 1)
+		return -EIO;
+	return 0;
 }
 
 int crypto_sha1(uint8_t out[SHA1_LEN], struct view a, struct view b)
@@ -51,6 +64,46 @@ int crypto_sha1(uint8_t out[SHA1_LEN], struct view a, struct view b)
 	       EVP_DigestFinal_ex(ctx, out, NULL) == 1;
 	EVP_MD_CTX_free(ctx);
 	return good ? 0 : -EIO;
+}
+
+struct digest {
+	EVP_MD_CTX *ctx;
+};
+
+int digest_new(struct digest **out, size_t len)
+{
+	mb_auto(digest_free) struct digest *digest = NULL;
+	const EVP_MD *md;
+
+	pthread_once(&fetch_once, fetch);
+	if (len != SHA1_LEN && len != SHA256_LEN)
+		return -EINVAL;
+	md = len == SHA1_LEN ? fetched.sha1 : fetched.sha256;
+	digest = calloc(1, sizeof(*digest));
+	if (!digest || !(digest->ctx = EVP_MD_CTX_new()))
+		return -ENOMEM;
+	if (!md || EVP_DigestInit_ex(digest->ctx, md, NULL) != 1)
+		return -EIO;
+	*out = mb_steal(&digest);
+	return 0;
+}
+
+int digest_add(struct digest *digest, const void *ptr, size_t len)
+{
+	return EVP_DigestUpdate(digest->ctx, ptr, len) == 1 ? 0 : -EIO;
+}
+
+int digest_finish(struct digest *digest, uint8_t *out)
+{
+	return EVP_DigestFinal_ex(digest->ctx, out, NULL) == 1 ? 0 : -EIO;
+}
+
+void digest_free(struct digest *digest)
+{
+	if (!digest)
+		return;
+	EVP_MD_CTX_free(digest->ctx);
+	free(digest);
 }
 
 static int pbkdf2(uint8_t out[KEY_LEN], struct view password, struct view salt,
@@ -81,18 +134,81 @@ int crypto_pbkdf2_sha256(uint8_t out[KEY_LEN], struct view password,
 }
 
 /*
- * RFC 3394, 2.2.2, by its index-based description. OpenSSL has it too, as
+ * RFC 3394, 2.2, by its index-based descriptions. OpenSSL has it too, as
  * AES-256-WRAP, but on top of AES in software: seven times as slow, which
  * counts where a folder of files is listed.
  */
-static int unwrap_rounds(EVP_CIPHER_CTX *ctx, uint8_t a[8],
-			 uint8_t r[WRAPPED_LEN - 8])
+#define WRAP_HALVES (WRAPPED_LEN / 8 - 1) /* R[1..4] */
+#define WRAP_ROUNDS (6 * WRAP_HALVES)
+
+static const uint8_t wrap_initial[8] = { 0xa6, 0xa6, 0xa6, 0xa6,
+					 0xa6, 0xa6, 0xa6, 0xa6 };
+
+static EVP_CIPHER_CTX *wrap_ctx_new(const uint8_t kek[KEY_LEN], int encrypt)
+{
+	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+
+	if (!ctx || !fetched.ecb ||
+	    EVP_CipherInit_ex(ctx, fetched.ecb, NULL, kek, NULL, encrypt) !=
+		    1 ||
+	    EVP_CIPHER_CTX_set_padding(ctx, 0) != 1) {
+		EVP_CIPHER_CTX_free(ctx);
+		return NULL;
+	}
+	return ctx;
+}
+
+static int wrap_rounds(EVP_CIPHER_CTX *ctx, uint8_t a[8], uint8_t r[KEY_LEN])
 {
 	uint8_t block[BLOCK_LEN];
 	int len, rc = 0;
 
-	for (unsigned t = 6 * (WRAPPED_LEN / 8 - 1); t && rc == 0; t--) {
-		uint8_t *half = r + (t - 1) % (WRAPPED_LEN / 8 - 1) * 8;
+	for (unsigned t = 1; t <= WRAP_ROUNDS && rc == 0; t++) {
+		uint8_t *half = r + (t - 1) % WRAP_HALVES * 8;
+
+		memcpy(block, a, 8);
+		memcpy(block + 8, half, 8);
+		if (EVP_EncryptUpdate(ctx, block, &len, block, BLOCK_LEN) !=
+			    1 ||
+		    len != BLOCK_LEN)
+			rc = -EIO;
+		memcpy(a, block, 8);
+		memcpy(half, block + 8, 8);
+		a[7] ^= (uint8_t)t;
+	}
+	crypto_wipe(block, sizeof(block));
+	return rc;
+}
+
+int crypto_wrap(uint8_t out[WRAPPED_LEN], const uint8_t kek[KEY_LEN],
+		const uint8_t key[KEY_LEN])
+{
+	uint8_t a[8], r[KEY_LEN];
+	EVP_CIPHER_CTX *ctx;
+	int rc;
+
+	pthread_once(&fetch_once, fetch);
+	memcpy(a, wrap_initial, sizeof(a));
+	memcpy(r, key, sizeof(r));
+	ctx = wrap_ctx_new(kek, 1);
+	rc = ctx ? wrap_rounds(ctx, a, r) : -EIO;
+	if (rc == 0) {
+		memcpy(out, a, sizeof(a));
+		memcpy(out + sizeof(a), r, sizeof(r));
+	}
+	/* before the first round it is the key itself */
+	crypto_wipe(r, sizeof(r));
+	EVP_CIPHER_CTX_free(ctx);
+	return rc;
+}
+
+static int unwrap_rounds(EVP_CIPHER_CTX *ctx, uint8_t a[8], uint8_t r[KEY_LEN])
+{
+	uint8_t block[BLOCK_LEN];
+	int len, rc = 0;
+
+	for (unsigned t = WRAP_ROUNDS; t && rc == 0; t--) {
+		uint8_t *half = r + (t - 1) % WRAP_HALVES * 8;
 
 		memcpy(block, a, 8);
 		memcpy(block + 8, half, 8);
@@ -111,21 +227,16 @@ static int unwrap_rounds(EVP_CIPHER_CTX *ctx, uint8_t a[8],
 int crypto_unwrap(uint8_t out[KEY_LEN], const uint8_t kek[KEY_LEN],
 		  const uint8_t wrapped[WRAPPED_LEN])
 {
-	static const uint8_t initial[8] = { 0xa6, 0xa6, 0xa6, 0xa6,
-					    0xa6, 0xa6, 0xa6, 0xa6 };
-	uint8_t a[8], r[WRAPPED_LEN - 8];
+	uint8_t a[8], r[KEY_LEN];
 	EVP_CIPHER_CTX *ctx;
-	int rc = -EIO;
+	int rc;
 
 	pthread_once(&fetch_once, fetch);
 	memcpy(a, wrapped, sizeof(a));
 	memcpy(r, wrapped + sizeof(a), sizeof(r));
-	ctx = EVP_CIPHER_CTX_new();
-	if (ctx && fetched.ecb &&
-	    EVP_DecryptInit_ex(ctx, fetched.ecb, NULL, kek, NULL) == 1 &&
-	    EVP_CIPHER_CTX_set_padding(ctx, 0) == 1)
-		rc = unwrap_rounds(ctx, a, r);
-	if (rc == 0 && CRYPTO_memcmp(a, initial, sizeof(a)))
+	ctx = wrap_ctx_new(kek, 0);
+	rc = ctx ? unwrap_rounds(ctx, a, r) : -EIO;
+	if (rc == 0 && CRYPTO_memcmp(a, wrap_initial, sizeof(a)))
 		rc = -EKEYREJECTED;
 	if (rc == 0)
 		memcpy(out, r, KEY_LEN);
@@ -140,6 +251,9 @@ int crypto_unwrap(uint8_t out[KEY_LEN], const uint8_t kek[KEY_LEN],
  * once as many exist as threads that read, no allocation.
  */
 #define IDLE_MAX 8
+
+/* The library counts in int: as much in one call, in whole blocks. */
+#define STEP_MAX (1 << 30)
 
 struct cbc {
 	pthread_mutex_t lock;
@@ -219,8 +333,7 @@ int cbc_decrypt(struct cbc *cbc, const uint8_t iv[BLOCK_LEN], uint8_t *data,
 	if (EVP_DecryptInit_ex(ctx, NULL, NULL, NULL, iv) != 1)
 		goto out;
 	while (len) {
-		/* the library counts in int */
-		int step = len > (1 << 30) ? 1 << 30 : (int)len;
+		int step = len > STEP_MAX ? STEP_MAX : (int)len;
 
 		if (EVP_DecryptUpdate(ctx, data, &done, data, step) != 1 ||
 		    done != step)
@@ -232,4 +345,51 @@ int cbc_decrypt(struct cbc *cbc, const uint8_t iv[BLOCK_LEN], uint8_t *data,
 out:
 	ctx_give_back(cbc, ctx);
 	return rc;
+}
+
+struct cbc_writer {
+	EVP_CIPHER_CTX *ctx;
+};
+
+int cbc_writer_new(struct cbc_writer **out, const uint8_t key[KEY_LEN])
+{
+	static const uint8_t zero_iv[BLOCK_LEN];
+	mb_auto(cbc_writer_free) struct cbc_writer *w = NULL;
+
+	pthread_once(&fetch_once, fetch);
+	w = calloc(1, sizeof(*w));
+	if (!w || !(w->ctx = EVP_CIPHER_CTX_new()))
+		return -ENOMEM;
+	if (!fetched.cbc ||
+	    EVP_EncryptInit_ex(w->ctx, fetched.cbc, NULL, key, zero_iv) != 1 ||
+	    EVP_CIPHER_CTX_set_padding(w->ctx, 0) != 1)
+		return -EIO;
+	*out = mb_steal(&w);
+	return 0;
+}
+
+int cbc_writer_add(struct cbc_writer *w, const uint8_t *in, uint8_t *out,
+		   size_t len)
+{
+	/* part of a block would wait in the context and come out later */
+	assert(len % BLOCK_LEN == 0);
+	while (len) {
+		int step = len > STEP_MAX ? STEP_MAX : (int)len, done;
+
+		if (EVP_EncryptUpdate(w->ctx, out, &done, in, step) != 1 ||
+		    done != step)
+			return -EIO;
+		in += step;
+		out += step;
+		len -= (size_t)step;
+	}
+	return 0;
+}
+
+void cbc_writer_free(struct cbc_writer *w)
+{
+	if (!w)
+		return;
+	EVP_CIPHER_CTX_free(w->ctx);
+	free(w);
 }

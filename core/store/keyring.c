@@ -96,6 +96,128 @@ int keyring_unwrap(const struct keyring *ring, uint8_t out[KEY_LEN],
 	return rc;
 }
 
+int keyring_wrap(const struct keyring *ring, uint8_t stored[STORED_KEY_LEN],
+		 const uint8_t key[KEY_LEN], uint32_t class_number)
+{
+	const uint8_t *kek = class_key(ring, class_number);
+
+	if (!kek)
+		return -ENOKEY;
+	for (int i = 0; i < 4; i++)
+		stored[i] = (uint8_t)(class_number >> 8 * i);
+	return crypto_wrap(stored + 4, kek, key);
+}
+
+bool keyring_has(const struct keyring *ring, uint32_t class_number)
+{
+	return class_key(ring, class_number) != NULL;
+}
+
+/* Classes of a backup's bag: iphone-backup(5), Protection classes. */
+#define CLASSES 11
+
+/*
+ * Who opens a class of a new bag (iphone-backup(5), The WRAP rule). Of files,
+ * the password. Of the keychain that may move to another device, the password
+ * too, but only if there is one: devices bind these classes to themselves
+ * where anybody could open them. The rest is of the device alone.
+ */
+static uint32_t wrap_of_class(uint32_t number, bool secret)
+{
+	bool of_files = number >= 1 && number <= 4;
+	bool movable = number >= 6 && number <= 8;
+
+	return of_files || (movable && secret) ?
+		       KEYBAG_WRAP_PASSWORD :
+		       KEYBAG_WRAP_PASSWORD | KEYBAG_WRAP_DEVICE;
+}
+
+static int fill_header(struct keybag *bag, uint32_t double_iterations,
+		       uint32_t iterations)
+{
+	/* HMCK stays zero, which devices are known to accept */
+	*bag = (struct keybag){
+		.version = KEYBAG_VERSION,
+		.type = KEYBAG_TYPE_BACKUP,
+		.iterations = iterations,
+		.has_double = double_iterations > 0,
+		.double_iterations = double_iterations,
+	};
+	if (crypto_random(bag->uuid, sizeof(bag->uuid)) < 0 ||
+	    crypto_random(bag->salt, sizeof(bag->salt)) < 0 ||
+	    crypto_random(bag->double_salt, sizeof(bag->double_salt)) < 0)
+		return -EIO;
+	return 0;
+}
+
+/*
+ * A class that is also bound to a device is wrapped like any other, so that
+ * the password opens its outer layer as that of a real bag. What is inside
+ * looks like another device's: nobody can use it, and nobody needs to.
+ */
+static int add_class(struct keybag *bag, const uint8_t key[KEY_LEN],
+		     uint32_t number, bool secret)
+{
+	struct keybag_class *class = &bag->classes[bag->class_count++];
+	uint8_t class_key[KEY_LEN];
+	int rc;
+
+	class->number = number;
+	class->wrap = wrap_of_class(number, secret);
+	class->has_key = true;
+	rc = crypto_random(class->uuid, sizeof(class->uuid));
+	if (rc == 0)
+		rc = crypto_random(class_key, sizeof(class_key));
+	if (rc == 0)
+		rc = crypto_wrap(class->wrapped, key, class_key);
+	crypto_wipe(class_key, sizeof(class_key));
+	return rc;
+}
+
+static int fill_bag(struct keybag *bag, uint8_t key[KEY_LEN],
+		    struct view password, struct mb_err *err)
+{
+	int rc = keyring_derive(key, bag, password, err);
+
+	if (rc < 0)
+		return rc;
+	for (uint32_t number = 1; number <= CLASSES && rc == 0; number++)
+		rc = add_class(bag, key, number, password.len > 0);
+	return rc < 0 ? mb_err_set(err, rc, "cipher library failed") : 0;
+}
+
+int keyring_create(struct keyring *ring, struct keybag *bag,
+		   uint8_t key[KEY_LEN], struct view password,
+		   uint32_t double_iterations, uint32_t iterations,
+		   struct mb_err *err)
+{
+	int rc;
+
+	keyring_wipe(ring);
+	crypto_wipe(key, KEY_LEN);
+	/* what no reader of ours would open again */
+	if (!iterations || iterations > KEYBAG_ITERATIONS_MAX ||
+	    double_iterations > KEYBAG_DOUBLE_ITERATIONS_MAX)
+		return mb_err_set(err, -EINVAL,
+				  "key bag: %u and %u iterations are not "
+				  "0 to %u and 1 to %u",
+				  double_iterations, iterations,
+				  KEYBAG_DOUBLE_ITERATIONS_MAX,
+				  KEYBAG_ITERATIONS_MAX);
+	rc = fill_header(bag, double_iterations, iterations);
+	if (rc < 0)
+		return mb_err_set(err, rc, "cipher library failed");
+	rc = fill_bag(bag, key, password, err);
+	/* the ring comes out of the bag: what it opens can be opened again */
+	if (rc == 0)
+		rc = keyring_unlock(ring, bag, key, err);
+	if (rc < 0) {
+		keyring_wipe(ring);
+		crypto_wipe(key, KEY_LEN);
+	}
+	return rc;
+}
+
 void keyring_wipe(struct keyring *ring)
 {
 	crypto_wipe(ring, sizeof(*ring));

@@ -42,6 +42,41 @@ int keyring_unlock(struct keyring *ring, const struct keybag *bag,
 int keyring_unwrap(const struct keyring *ring, uint8_t out[KEY_LEN],
 		   const uint8_t stored[STORED_KEY_LEN], uint32_t other_class);
 
+/*
+ * keyring_create - a new bag with new class keys, under a password
+ * @bag: overwritten; keybag_encode makes what is stored of it
+ * @key: what the password derives to, so that nobody need derive again; the
+ *	caller wipes it
+ * @password: "" for the bag of an unencrypted backup, which has one too
+ * @double_iterations: of PBKDF2-HMAC-SHA256, at most
+ *	KEYBAG_DOUBLE_ITERATIONS_MAX; 0: only the old single derivation, as in
+ *	unencrypted backups and before iOS 10.2
+ * @iterations: of PBKDF2-HMAC-SHA1, 1 to KEYBAG_ITERATIONS_MAX
+ *
+ * The ring then holds the same as after keyring_unlock of the bag: classes 1
+ * to 4, of files, and with a password also 6 to 8, of a keychain that may move
+ * to another device. Takes seconds with the iterations that devices use.
+ *
+ * Returns 0; -EINVAL for a count out of bounds; -EIO if the cipher library
+ * fails. Ring and key are wiped then.
+ */
+int keyring_create(struct keyring *ring, struct keybag *bag,
+		   uint8_t key[KEY_LEN], struct view password,
+		   uint32_t double_iterations, uint32_t iterations,
+		   struct mb_err *err);
+
+/*
+ * keyring_wrap - a file key or the manifest key, under a class (WRAPPED KEYS)
+ *
+ * Returns 0; -ENOKEY if the ring lacks the class; -EIO if the cipher library
+ * fails.
+ */
+int keyring_wrap(const struct keyring *ring, uint8_t stored[STORED_KEY_LEN],
+		 const uint8_t key[KEY_LEN], uint32_t class_number);
+
+/* keyring_has - can keys be wrapped under a class, and unwrapped? */
+bool keyring_has(const struct keyring *ring, uint32_t class_number);
+
 void keyring_wipe(struct keyring *ring);
 
 #endif

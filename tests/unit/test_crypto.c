@@ -33,6 +33,77 @@ CASE(sha1_of_two_parts)
 	CHECK_HEX(out, 20, "da39a3ee5e6b4b0d3255bfef95601890afd80709");
 }
 
+CASE(a_digest_of_many_pieces)
+{
+	struct bytes b = { 0 };
+	uint8_t out[DIGEST_LEN_MAX], want[DIGEST_LEN_MAX];
+
+	add_noise(&b, 100000);
+	for (int i = 0; i < 2; i++) {
+		size_t len = i ? SHA256_LEN : SHA1_LEN;
+		struct digest *d = NULL;
+
+		EVP_Digest(b.ptr, b.len, want, NULL,
+			   i ? EVP_sha256() : EVP_sha1(), NULL);
+		CHECK_INT(digest_new(&d, len), 0);
+		for (size_t at = 0, n; at < b.len; at += n) {
+			n = dice() % 5000;
+			n = n < b.len - at ? n : b.len - at;
+			CHECK_INT(digest_add(d, b.ptr + at, n), 0);
+		}
+		CHECK_INT(digest_finish(d, out), 0);
+		CHECK_BYTES(out, len, want, len);
+		digest_free(d);
+	}
+	digest_free(NULL);
+	drop(&b);
+}
+
+CASE(a_digest_of_nothing)
+{
+	uint8_t out[DIGEST_LEN_MAX];
+	struct digest *d;
+
+	/* FIPS 180 */
+	CHECK_INT(digest_new(&d, SHA1_LEN), 0);
+	CHECK_INT(digest_finish(d, out), 0);
+	CHECK_HEX(out, SHA1_LEN, "da39a3ee5e6b4b0d3255bfef95601890afd80709");
+	digest_free(d);
+	CHECK_INT(digest_new(&d, SHA256_LEN), 0);
+	CHECK_INT(digest_add(d, NULL, 0), 0);
+	CHECK_INT(digest_finish(d, out), 0);
+	CHECK_HEX(out, SHA256_LEN,
+		  "e3b0c44298fc1c149afbf4c8996fb924"
+		  "27ae41e4649b934ca495991b7852b855");
+	digest_free(d);
+}
+
+CASE(a_digest_of_another_length_is_refused)
+{
+	static const size_t lens[] = { 0, 1, 16, 19, 21, 28, 31, 33, 64 };
+	struct digest *d = NULL;
+
+	for (size_t i = 0; i < COUNT(lens); i++)
+		CHECK_INT(digest_new(&d, lens[i]), -EINVAL);
+	CHECK(!d);
+}
+
+CASE(random_bytes_are_others_each_time)
+{
+	uint8_t zero[KEY_LEN] = { 0 }, a[KEY_LEN] = { 0 }, b[KEY_LEN] = { 0 };
+
+	CHECK_INT(crypto_random(a, sizeof(a)), 0);
+	CHECK_INT(crypto_random(b, sizeof(b)), 0);
+	CHECK(memcmp(a, b, sizeof(a)));
+	CHECK(memcmp(a, zero, sizeof(a)) && memcmp(b, zero, sizeof(b)));
+	/* to the last byte, and not beyond */
+	memset(b, 0, sizeof(b));
+	for (int i = 0; i < 100 && !b[KEY_LEN - 2]; i++)
+		CHECK_INT(crypto_random(b, KEY_LEN - 1), 0);
+	CHECK(b[KEY_LEN - 2]);
+	CHECK_INT(b[KEY_LEN - 1], 0);
+}
+
 /* RFC 3394, 4.6: 256 bits of key data with a 256-bit KEK */
 #define RFC3394_KEK \
 	"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
@@ -51,6 +122,35 @@ CASE(unwrapping_agrees_with_rfc_3394)
 	CHECK_HEX(out, KEY_LEN, RFC3394_KEY);
 	drop(&kek);
 	drop(&wrapped);
+}
+
+CASE(wrapping_agrees_with_rfc_3394)
+{
+	struct bytes kek = unhex(RFC3394_KEK), key = unhex(RFC3394_KEY);
+	uint8_t out[WRAPPED_LEN];
+
+	CHECK_INT(crypto_wrap(out, kek.ptr, key.ptr), 0);
+	CHECK_HEX(out, WRAPPED_LEN, RFC3394_WRAPPED);
+	drop(&kek);
+	drop(&key);
+}
+
+CASE(wrapping_agrees_with_openssl_and_is_undone)
+{
+	for (int i = 0; i < 200; i++) {
+		struct bytes kek = { 0 }, key = { 0 };
+		uint8_t out[WRAPPED_LEN], want[4 + WRAPPED_LEN], back[KEY_LEN];
+
+		add_noise(&kek, KEY_LEN);
+		add_noise(&key, KEY_LEN);
+		wrap_key(want, 0, kek.ptr, key.ptr);
+		CHECK_INT(crypto_wrap(out, kek.ptr, key.ptr), 0);
+		CHECK_BYTES(out, WRAPPED_LEN, want + 4, WRAPPED_LEN);
+		CHECK_INT(crypto_unwrap(back, kek.ptr, out), 0);
+		CHECK_BYTES(back, KEY_LEN, key.ptr, KEY_LEN);
+		drop(&kek);
+		drop(&key);
+	}
 }
 
 CASE(any_flipped_bit_of_a_wrapped_key_is_noticed)
@@ -113,6 +213,7 @@ static void check_stage(const struct stage *s)
 	struct view password = text_view(s->password);
 	struct bytes salt = unhex(s->salt);
 	uint8_t first[KEY_LEN], last[KEY_LEN], key[KEY_LEN];
+	uint8_t again[WRAPPED_LEN];
 
 	if (s->salt2) {
 		struct bytes salt2 = unhex(s->salt2);
@@ -134,6 +235,8 @@ static void check_stage(const struct stage *s)
 
 		CHECK_INT(crypto_unwrap(key, last, wrapped.ptr), 0);
 		CHECK_HEX(key, KEY_LEN, s->class_key);
+		CHECK_INT(crypto_wrap(again, last, key), 0);
+		CHECK_BYTES(again, WRAPPED_LEN, wrapped.ptr, wrapped.len);
 		drop(&wrapped);
 	}
 	drop(&salt);
@@ -316,6 +419,36 @@ CASE(padding_is_handed_out_as_it_is)
 	drop(&cipher);
 }
 
+CASE(what_is_encrypted_in_pieces_agrees_with_openssl_in_one_go)
+{
+	struct bytes key = { 0 }, plain = { 0 }, cipher;
+
+	add_noise(&key, 32);
+	add_noise(&plain, 16 * 3000);
+	cipher = aes_cbc(true, key.ptr, plain.ptr, plain.len, false);
+	for (int in_place = 0; in_place < 2; in_place++) {
+		uint8_t *out = malloc(plain.len);
+		struct cbc_writer *w;
+
+		memcpy(out, plain.ptr, plain.len);
+		CHECK_INT(cbc_writer_new(&w, key.ptr), 0);
+		for (size_t at = 0, n; at < plain.len; at += n) {
+			const uint8_t *from = in_place ? out : plain.ptr;
+
+			n = 16 * (dice() % 300);
+			n = n < plain.len - at ? n : plain.len - at;
+			CHECK_INT(cbc_writer_add(w, from + at, out + at, n), 0);
+		}
+		CHECK_BYTES(out, plain.len, cipher.ptr, cipher.len);
+		cbc_writer_free(w);
+		free(out);
+	}
+	cbc_writer_free(NULL);
+	drop(&key);
+	drop(&plain);
+	drop(&cipher);
+}
+
 static struct {
 	struct cbc *cbc;
 	struct bytes plain, cipher;
@@ -378,7 +511,13 @@ CASE(wiping_leaves_zeros)
 int main(void)
 {
 	RUN(sha1_of_two_parts);
+	RUN(a_digest_of_many_pieces);
+	RUN(a_digest_of_nothing);
+	RUN(a_digest_of_another_length_is_refused);
+	RUN(random_bytes_are_others_each_time);
 	RUN(unwrapping_agrees_with_rfc_3394);
+	RUN(wrapping_agrees_with_rfc_3394);
+	RUN(wrapping_agrees_with_openssl_and_is_undone);
 	RUN(any_flipped_bit_of_a_wrapped_key_is_noticed);
 	RUN(pbkdf2_agrees_with_rfc_6070_as_far_as_it_is_32_bytes);
 	RUN(both_derivations_of_the_worked_example);
@@ -388,6 +527,7 @@ int main(void)
 	RUN(impossible_derivations_are_errors);
 	RUN(cbc_agrees_with_openssl_in_one_go);
 	RUN(padding_is_handed_out_as_it_is);
+	RUN(what_is_encrypted_in_pieces_agrees_with_openssl_in_one_go);
 	RUN(one_decryptor_serves_twelve_threads);
 	RUN(wiping_leaves_zeros);
 	return tap_end();

@@ -7,6 +7,22 @@
 #include "tap.h"
 #include "vectors.h"
 
+/* ---- memory that ends when a case says so ---- */
+
+static int reallocs, reallocs_left = -1; /* negative: no end */
+
+void *__real_realloc(void *ptr, size_t len);
+void *__wrap_realloc(void *ptr, size_t len);
+
+void *__wrap_realloc(void *ptr, size_t len)
+{
+	reallocs++;
+	if (!reallocs_left)
+		return NULL;
+	reallocs_left--;
+	return __real_realloc(ptr, len);
+}
+
 static int decode(struct keybag *bag, const struct bytes *b, struct mb_err *err)
 {
 	/* a copy of its own, so that a sanitizer sees its end */
@@ -121,6 +137,137 @@ CASE(a_bag_with_one_derivation)
 	drop(&b);
 }
 
+static struct bytes encode(const struct keybag *bag)
+{
+	struct buf out = { 0 };
+	struct bytes b = { 0 };
+
+	CHECK_INT(keybag_encode(&out, bag), 0);
+	add(&b, out.ptr, out.len);
+	buf_release(&out);
+	return b;
+}
+
+static void check_same_after_decoding(const struct bytes *b)
+{
+	struct keybag bag;
+	struct bytes again;
+
+	if (!CHECK_INT(decode(&bag, b, NULL), 0))
+		return;
+	again = encode(&bag);
+	CHECK_BYTES(again.ptr, again.len, b->ptr, b->len);
+	drop(&again);
+}
+
+CASE(a_bag_in_the_usual_order_is_encoded_to_the_same_bytes)
+{
+	static const char *const bags[] = { KEYBAG_MODERN, KEYBAG_LEGACY };
+
+	for (size_t i = 0; i < COUNT(bags); i++) {
+		struct bytes b = unhex(bags[i]);
+
+		check_same_after_decoding(&b);
+		drop(&b);
+	}
+}
+
+CASE(a_class_with_a_public_key_and_one_without_any_key_are_encoded)
+{
+	struct bytes b = unhex(KEYBAG_LEGACY);
+
+	add_tag(&b, "UUID", UUID16);
+	add_tag(&b, "CLAS", "00000002");
+	add_tag(&b, "WRAP", "00000002");
+	add_tag(&b, "KTYP", "00000001");
+	add_tag(&b, "WPKY", KEY40);
+	add_tag(&b, "PBKY",
+		"000102030405060708090a0b0c0d0e0f"
+		"101112131415161718191a1b1c1d1e1f");
+	add_tag(&b, "UUID", UUID16);
+	add_tag(&b, "CLAS", "00000005");
+	add_tag(&b, "WRAP", "00000003");
+	add_tag(&b, "KTYP", "00000000");
+	check_same_after_decoding(&b);
+	drop(&b);
+}
+
+static void fill_largest(struct keybag *bag)
+{
+	memset(bag, 0, sizeof(*bag));
+	bag->has_double = true;
+	bag->iterations = bag->double_iterations = 1;
+	bag->class_count = KEYBAG_CLASSES_MAX;
+	for (unsigned i = 0; i < KEYBAG_CLASSES_MAX; i++) {
+		struct keybag_class *class = &bag->classes[i];
+
+		class->number = i;
+		class->wrap = KEYBAG_WRAP_PASSWORD;
+		class->has_key = class->has_public_key = true;
+	}
+}
+
+CASE(the_largest_bag_is_encoded)
+{
+	static struct keybag bag, again;
+	struct bytes b;
+
+	fill_largest(&bag);
+	b = encode(&bag);
+	CHECK_INT(decode(&again, &b, NULL), 0);
+	CHECK_INT(again.class_count, KEYBAG_CLASSES_MAX);
+	check_same_after_decoding(&b);
+	drop(&b);
+}
+
+CASE(without_memory_nothing_is_appended)
+{
+	static struct keybag bag;
+	struct buf out = { 0 };
+	size_t full;
+
+	fill_largest(&bag);
+	CHECK_INT(keybag_encode(&out, &bag), 0);
+	full = out.len;
+	/* an exact fit, in which it may ask for no more than it needs */
+	buf_release(&out);
+	out.ptr = malloc(full);
+	out.cap = full;
+	reallocs_left = 0;
+	CHECK_INT(keybag_encode(&out, &bag), 0);
+	CHECK_INT(out.len, full);
+	CHECK_INT(keybag_encode(&out, &bag), -ENOMEM);
+	CHECK_INT(out.len, full);
+	/* one byte less, which it has to notice before it begins */
+	out.len = 1;
+	CHECK_INT(keybag_encode(&out, &bag), -ENOMEM);
+	CHECK_INT(out.len, 1);
+	/* and of an empty buffer it asks once */
+	buf_release(&out);
+	reallocs = 0;
+	reallocs_left = 1;
+	CHECK_INT(keybag_encode(&out, &bag), 0);
+	CHECK_INT(out.len, full);
+	CHECK_INT(reallocs, 1);
+	reallocs_left = -1;
+	buf_release(&out);
+}
+
+CASE(a_bag_is_appended_to_what_is_there)
+{
+	struct bytes b = unhex(KEYBAG_MODERN);
+	struct buf out = { 0 };
+	struct keybag bag;
+
+	CHECK_INT(decode(&bag, &b, NULL), 0);
+	buf_add(&out, "front", 5);
+	CHECK_INT(keybag_encode(&out, &bag), 0);
+	CHECK_BYTES(out.ptr, 5, "front", 5);
+	CHECK_BYTES(out.ptr + 5, out.len - 5, b.ptr, b.len);
+	buf_release(&out);
+	drop(&b);
+}
+
 /* the outline of a bag of an unencrypted backup that devices accept */
 CASE(a_bag_of_eleven_classes_as_devices_make)
 {
@@ -159,6 +306,9 @@ CASE(a_bag_of_eleven_classes_as_devices_make)
 	CHECK_INT(bag.iterations, 10000);
 	CHECK_INT(bag.uuid[0], 0xee);
 	CHECK_INT(bag.classes[10].wrap, 3);
+	CHECK_INT(bag.version, 5);
+	CHECK_INT(bag.type, 1);
+	check_same_after_decoding(&b);
 	drop(&b);
 }
 
@@ -286,6 +436,24 @@ CASE(unknown_tags_are_passed_over)
 	drop(&rest);
 }
 
+CASE(what_is_only_informational_may_have_any_length)
+{
+	static const char *const tags[] = { "VERS", "TYPE", "HMCK", "WRAP",
+					    "DPWT" };
+
+	for (size_t i = 0; i < COUNT(tags); i++) {
+		struct bytes b = { 0 }, rest = bag_of((struct recipe){ 0 });
+		struct keybag bag;
+
+		add_tag(&b, tags[i], "0102030405");
+		add(&b, rest.ptr, rest.len);
+		CHECK_AT(decode(&bag, &b, NULL) == 0, "%s", tags[i]);
+		CHECK_INT(bag.version | bag.type | bag.wrap, 0);
+		drop(&b);
+		drop(&rest);
+	}
+}
+
 CASE(header_tags_may_come_in_any_order)
 {
 	struct bytes b = { 0 };
@@ -346,6 +514,11 @@ int main(void)
 	RUN(a_bag_with_two_derivations);
 	RUN(a_bag_with_one_derivation);
 	RUN(a_bag_of_eleven_classes_as_devices_make);
+	RUN(a_bag_in_the_usual_order_is_encoded_to_the_same_bytes);
+	RUN(a_class_with_a_public_key_and_one_without_any_key_are_encoded);
+	RUN(the_largest_bag_is_encoded);
+	RUN(without_memory_nothing_is_appended);
+	RUN(a_bag_is_appended_to_what_is_there);
 	RUN(a_bag_cut_off_anywhere_is_malformed_or_lacks_classes);
 	RUN(any_flipped_bit_is_survived);
 	RUN(a_sound_recipe_is_read);
@@ -354,6 +527,7 @@ int main(void)
 	RUN(iteration_counts_that_keep_a_machine_busy_are_refused);
 	RUN(a_bag_that_no_password_opens_is_refused);
 	RUN(unknown_tags_are_passed_over);
+	RUN(what_is_only_informational_may_have_any_length);
 	RUN(header_tags_may_come_in_any_order);
 	RUN(sixty_four_classes_and_no_more);
 	RUN(a_length_past_the_end_is_told_with_its_tag);

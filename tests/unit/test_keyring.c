@@ -241,6 +241,221 @@ CASE(any_flipped_bit_of_a_file_key_is_noticed)
 	drop(&b);
 }
 
+CASE(wrapping_gives_the_stored_keys_of_the_example)
+{
+	struct keyring ring = ring_of_the_example();
+	struct bytes file = unhex(FILE_KEY), manifest = unhex(MANIFEST_KEY);
+	uint8_t stored[STORED_KEY_LEN];
+
+	CHECK_INT(keyring_wrap(&ring, stored, file.ptr, 3), 0);
+	CHECK_HEX(stored, WRAPPED_FILE_KEY);
+	CHECK_INT(keyring_wrap(&ring, stored, manifest.ptr, 3), 0);
+	CHECK_HEX(stored, WRAPPED_MANIFEST_KEY);
+	drop(&file);
+	drop(&manifest);
+}
+
+CASE(keys_are_wrapped_under_the_classes_of_the_ring_alone)
+{
+	struct keyring ring = ring_of_the_example();
+	uint8_t stored[STORED_KEY_LEN], out[KEY_LEN];
+	struct bytes key = unhex(FILE_KEY);
+
+	for (uint32_t number = 0; number < 300; number++) {
+		bool there = number == 1 || number == 3 || number == 4;
+
+		CHECK_INT(keyring_has(&ring, number), there);
+		CHECK_INT(keyring_wrap(&ring, stored, key.ptr, number),
+			  there ? 0 : -ENOKEY);
+		if (!there)
+			continue;
+		CHECK_INT(stored[0], number);
+		memset(out, 0, sizeof(out));
+		CHECK_INT(keyring_unwrap(&ring, out, stored, 0), 0);
+		CHECK_BYTES(out, KEY_LEN, key.ptr, key.len);
+	}
+	drop(&key);
+}
+
+/* ---- new bags ---- */
+
+static struct keybag stored_and_read(const struct keybag *bag)
+{
+	struct buf out = { 0 };
+	struct keybag again;
+
+	CHECK_INT(keybag_encode(&out, bag), 0);
+	CHECK_INT(keybag_decode(&again, view_of(out.ptr, out.len), NULL), 0);
+	buf_release(&out);
+	return again;
+}
+
+static int open_stored(struct keyring *ring, const struct keybag *bag,
+		       const char *password, uint8_t key[KEY_LEN])
+{
+	struct keybag again = stored_and_read(bag);
+
+	CHECK_INT(keyring_derive(key, &again, text_view(password), NULL), 0);
+	return keyring_unlock(ring, &again, key, NULL);
+}
+
+static void check_same_ring(const struct keyring *a, const struct keyring *b)
+{
+	CHECK_INT(a->count, b->count);
+	for (unsigned i = 0; i < a->count && i < b->count; i++) {
+		CHECK_INT(a->numbers[i], b->numbers[i]);
+		CHECK_BYTES(a->keys[i], KEY_LEN, b->keys[i], KEY_LEN);
+	}
+}
+
+CASE(a_new_bag_is_opened_by_its_password_and_no_other)
+{
+	static const uint32_t counts[][2] = { { 200, 100 }, { 0, 100 } };
+
+	for (size_t i = 0; i < COUNT(counts); i++) {
+		uint8_t key[KEY_LEN], derived[KEY_LEN];
+		struct keyring ring, again;
+		struct keybag bag;
+
+		CHECK_INT(keyring_create(&ring, &bag, key, text_view(PASSWORD),
+					 counts[i][0], counts[i][1], NULL),
+			  0);
+		CHECK_INT(bag.has_double, counts[i][0] > 0);
+		CHECK_INT(open_stored(&again, &bag, PASSWORD, derived), 0);
+		CHECK_BYTES(derived, KEY_LEN, key, KEY_LEN);
+		check_same_ring(&again, &ring);
+		CHECK_INT(open_stored(&again, &bag, "wrong", derived),
+			  -EKEYREJECTED);
+		CHECK_INT(open_stored(&again, &bag, "", derived),
+			  -EKEYREJECTED);
+	}
+}
+
+static void check_classes(const struct keyring *ring, const struct keybag *bag,
+			  const uint8_t key[KEY_LEN],
+			  bool (*opens)(uint32_t number))
+{
+	uint8_t out[KEY_LEN];
+
+	CHECK_INT(bag->class_count, 11);
+	for (unsigned i = 0; i < bag->class_count; i++) {
+		const struct keybag_class *class = &bag->classes[i];
+
+		CHECK_INT(class->number, i + 1);
+		CHECK_INT(class->wrap, opens(i + 1) ? 2 : 3);
+		CHECK_INT(class->key_type, 0);
+		CHECK(class->has_key && !class->has_public_key);
+		CHECK_INT(keyring_has(ring, i + 1), opens(i + 1));
+		/* of each the outer layer opens, as in a real bag */
+		CHECK_INT(crypto_unwrap(out, key, class->wrapped), 0);
+	}
+}
+
+static bool with_a_password(uint32_t number)
+{
+	return (number >= 1 && number <= 4) || (number >= 6 && number <= 8);
+}
+
+static bool without_a_password(uint32_t number)
+{
+	return number >= 1 && number <= 4;
+}
+
+CASE(with_a_password_files_and_the_keychain_that_moves_are_opened)
+{
+	struct keyring ring;
+	uint8_t key[KEY_LEN];
+	struct keybag bag;
+
+	CHECK_INT(keyring_create(&ring, &bag, key, text_view(PASSWORD), 20, 10,
+				 NULL),
+		  0);
+	check_classes(&ring, &bag, key, with_a_password);
+	CHECK_INT(bag.version, 5);
+	CHECK_INT(bag.type, 1);
+	CHECK_INT(bag.iterations, 10);
+	CHECK_INT(bag.double_iterations, 20);
+}
+
+CASE(the_bag_of_an_unencrypted_backup_is_that_of_the_empty_password)
+{
+	uint8_t key[KEY_LEN], derived[KEY_LEN];
+	struct keyring ring, again;
+	struct keybag bag;
+	struct buf out = { 0 };
+
+	CHECK_INT(keyring_create(&ring, &bag, key, text_view(""), 0,
+				 KEYBAG_ITERATIONS, NULL),
+		  0);
+	check_classes(&ring, &bag, key, without_a_password);
+	CHECK(!bag.has_double);
+	CHECK_INT(open_stored(&again, &bag, "", derived), 0);
+	check_same_ring(&again, &ring);
+	/* as long as the one that devices were seen to make */
+	CHECK_INT(keybag_encode(&out, &bag), 0);
+	CHECK_INT(out.len, 1336);
+	buf_release(&out);
+}
+
+static bool differ(const uint8_t *a, const uint8_t *b, size_t len)
+{
+	return memcmp(a, b, len) != 0;
+}
+
+CASE(no_two_bags_share_anything_that_is_random)
+{
+	uint8_t key_a[KEY_LEN], key_b[KEY_LEN];
+	struct keyring ring_a, ring_b;
+	struct keybag a, b;
+
+	CHECK_INT(
+		keyring_create(&ring_a, &a, key_a, text_view("x"), 2, 1, NULL),
+		0);
+	CHECK_INT(
+		keyring_create(&ring_b, &b, key_b, text_view("x"), 2, 1, NULL),
+		0);
+	CHECK(differ(key_a, key_b, KEY_LEN));
+	CHECK(differ(a.uuid, b.uuid, sizeof(a.uuid)));
+	CHECK(differ(a.salt, b.salt, sizeof(a.salt)));
+	CHECK(differ(a.double_salt, b.double_salt, sizeof(a.double_salt)));
+	CHECK(differ(a.salt, a.double_salt, sizeof(a.salt)));
+	for (unsigned i = 0; i < 11; i++) {
+		CHECK(differ(a.classes[i].uuid, b.classes[i].uuid, 16));
+		CHECK(differ(a.classes[i].wrapped, b.classes[i].wrapped, 40));
+	}
+	for (unsigned i = 0; i < ring_a.count; i++) {
+		CHECK(differ(ring_a.keys[i], ring_b.keys[i], KEY_LEN));
+		for (unsigned j = 0; j < i; j++)
+			CHECK(differ(ring_a.keys[i], ring_a.keys[j], KEY_LEN));
+	}
+}
+
+CASE(a_bag_that_could_not_be_read_again_is_not_made)
+{
+	static const uint32_t counts[][2] = {
+		{ 0, 0 },
+		{ 1, 0 },
+		{ 0, KEYBAG_ITERATIONS_MAX + 1 },
+		{ KEYBAG_DOUBLE_ITERATIONS_MAX + 1, 1 },
+		{ UINT32_MAX, UINT32_MAX },
+	};
+	uint8_t key[KEY_LEN], zero[KEY_LEN] = { 0 };
+
+	for (size_t i = 0; i < COUNT(counts); i++) {
+		struct mb_err err = { 0 };
+		struct keyring ring;
+		struct keybag bag;
+
+		memset(key, 1, sizeof(key));
+		CHECK_INT(keyring_create(&ring, &bag, key, text_view("x"),
+					 counts[i][0], counts[i][1], &err),
+			  -EINVAL);
+		CHECK_INT(err.code, -EINVAL);
+		CHECK_INT(ring.count, 0);
+		CHECK_BYTES(key, KEY_LEN, zero, KEY_LEN);
+	}
+}
+
 CASE(a_wiped_ring_holds_nothing)
 {
 	struct keyring ring = ring_of_the_example(), zero;
@@ -295,6 +510,13 @@ int main(void)
 	RUN(the_stored_class_goes_before_the_recorded_one);
 	RUN(the_class_prefix_is_little_endian_in_four_bytes);
 	RUN(any_flipped_bit_of_a_file_key_is_noticed);
+	RUN(wrapping_gives_the_stored_keys_of_the_example);
+	RUN(keys_are_wrapped_under_the_classes_of_the_ring_alone);
+	RUN(a_new_bag_is_opened_by_its_password_and_no_other);
+	RUN(with_a_password_files_and_the_keychain_that_moves_are_opened);
+	RUN(the_bag_of_an_unencrypted_backup_is_that_of_the_empty_password);
+	RUN(no_two_bags_share_anything_that_is_random);
+	RUN(a_bag_that_could_not_be_read_again_is_not_made);
 	RUN(a_wiped_ring_holds_nothing);
 	RUN(a_third_partys_example);
 	return tap_end();

@@ -5,154 +5,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/fs.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "beneath.h"
 #include "cleanup.h"
+#include "share.h"
 #include "watch.h"
 
 /* Folders nest at most so deep: two are open a level. */
 #define DEPTH_MAX 200
-
-/* What the file system was found to be able to do, so as to ask it once. */
-struct clone {
-	enum clone_how how;
-	bool no_reflinks, no_links, no_copy_range;
-	struct clone_result result;
-};
-
-static bool cannot(int error)
-{
-	return error == EOPNOTSUPP || error == EXDEV || error == ENOTTY ||
-	       error == EINVAL || error == ENOSYS;
-}
-
-static int copy_by_hand(int in, int out)
-{
-	mb_auto(free) char *buf = malloc(1 << 20);
-	ssize_t n;
-	int rc = 0;
-
-	if (!buf)
-		return -ENOMEM;
-	while (rc == 0 && (n = read(in, buf, 1 << 20)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (watch_cancelled())
-			return -ECANCELED;
-		rc = n < 0 ? -errno : write_full(out, buf, (size_t)n);
-	}
-	return rc;
-}
-
-static int copy_bytes(struct clone *c, int in, int out)
-{
-	bool begun = false;
-
-	while (!c->no_copy_range) {
-		ssize_t n = copy_file_range(in, NULL, out, NULL, 64 << 20, 0);
-
-		if (watch_cancelled())
-			return -ECANCELED;
-		if (n == 0 && begun)
-			return 0;
-		if (n == 0)
-			break; /* empty, or a file system that says so */
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && !begun && cannot(errno))
-			c->no_copy_range = true;
-		else if (n < 0)
-			return -errno;
-		begun = true;
-	}
-	return copy_by_hand(in, out);
-}
-
-static int fill_file(struct clone *c, int in, int out, bool reflink_only)
-{
-	int rc;
-
-	if (!c->no_reflinks) {
-		if (ioctl(out, FICLONE, in) == 0) {
-			c->result.reflinked++;
-			return 0;
-		}
-		if (!cannot(errno))
-			return -errno;
-		c->no_reflinks = true;
-	}
-	if (reflink_only)
-		return -EOPNOTSUPP;
-	rc = copy_bytes(c, in, out);
-	if (rc == 0)
-		c->result.copied++;
-	return rc;
-}
-
-/*
- * A new file with the same content, mode and times; -EOPNOTSUPP if it is to be
- * a reflink and cannot
- */
-static int clone_content(struct clone *c, int from_fd, const char *from,
-			 int to_fd, const char *to, bool reflink_only)
-{
-	mb_auto(close) int in = -1;
-	struct stat st;
-	int out, rc;
-
-	in = openat(from_fd, from, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (in < 0 || fstat(in, &st) < 0)
-		return -errno;
-	out = openat(to_fd, to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-		     st.st_mode & 0777);
-	if (out < 0)
-		return -errno;
-	rc = fill_file(c, in, out, reflink_only);
-	if (rc == 0) {
-		/* nothing depends on these: not every file system has them */
-		(void)!fchown(out, st.st_uid, st.st_gid);
-		(void)!fchmod(out, st.st_mode & 07777);
-		futimens(out, (struct timespec[2]){ st.st_atim, st.st_mtim });
-	}
-	if (close(out) < 0 && rc == 0)
-		rc = -errno;
-	return rc;
-}
-
-static int clone_file(struct clone *c, int from_fd, const char *from, int to_fd,
-		      const char *to)
-{
-	int rc;
-
-	if (c->how == CLONE_COPY)
-		return clone_content(c, from_fd, from, to_fd, to, false);
-	if (!c->no_reflinks) {
-		rc = clone_content(c, from_fd, from, to_fd, to, true);
-		if (rc != -EOPNOTSUPP)
-			return rc;
-		/* it cannot: better a link than a copy */
-		if (unlinkat(to_fd, to, 0) < 0)
-			return -errno;
-	}
-	if (!c->no_links) {
-		if (linkat(from_fd, from, to_fd, to, 0) == 0) {
-			c->result.linked++;
-			return 0;
-		}
-		if (errno == EPERM || cannot(errno))
-			c->no_links = true;
-		else if (errno != EMLINK)
-			return -errno;
-	}
-	return clone_content(c, from_fd, from, to_fd, to, false);
-}
 
 static int clone_symlink(int from_fd, const char *from, int to_fd,
 			 const char *to)
@@ -166,10 +30,10 @@ static int clone_symlink(int from_fd, const char *from, int to_fd,
 	return symlinkat(target, to_fd, to) < 0 ? -errno : 0;
 }
 
-static int clone_any(struct clone *c, int from_fd, const char *from, int to_fd,
-		     const char *to, unsigned char type, int depth);
+static int clone_any(struct sharing *s, int from_fd, const char *from,
+		     int to_fd, const char *to, unsigned char type, int depth);
 
-static int clone_entries(struct clone *c, DIR *dir, int to_fd, int depth)
+static int clone_entries(struct sharing *s, DIR *dir, int to_fd, int depth)
 {
 	struct dirent *e;
 
@@ -180,7 +44,7 @@ static int clone_entries(struct clone *c, DIR *dir, int to_fd, int depth)
 			continue;
 		if (watch_cancelled())
 			return -ECANCELED;
-		rc = clone_any(c, dirfd(dir), e->d_name, to_fd, e->d_name,
+		rc = clone_any(s, dirfd(dir), e->d_name, to_fd, e->d_name,
 			       e->d_type, depth + 1);
 		if (rc < 0)
 			return rc;
@@ -188,8 +52,8 @@ static int clone_entries(struct clone *c, DIR *dir, int to_fd, int depth)
 	return -errno;
 }
 
-static int clone_dir(struct clone *c, int from_fd, const char *from, int to_fd,
-		     const char *to, int depth)
+static int clone_dir(struct sharing *s, int from_fd, const char *from,
+		     int to_fd, const char *to, int depth)
 {
 	mb_auto(close) int there = -1;
 	struct stat st;
@@ -214,7 +78,7 @@ static int clone_dir(struct clone *c, int from_fd, const char *from, int to_fd,
 					 O_CLOEXEC)) < 0)
 		rc = -errno;
 	else
-		rc = clone_entries(c, dir, there, depth);
+		rc = clone_entries(s, dir, there, depth);
 	if (rc == 0) {
 		(void)!fchown(there, st.st_uid, st.st_gid);
 		(void)!fchmod(there, (st.st_mode & 07777) | 0700);
@@ -223,8 +87,8 @@ static int clone_dir(struct clone *c, int from_fd, const char *from, int to_fd,
 	return rc;
 }
 
-static int clone_any(struct clone *c, int from_fd, const char *from, int to_fd,
-		     const char *to, unsigned char type, int depth)
+static int clone_any(struct sharing *s, int from_fd, const char *from,
+		     int to_fd, const char *to, unsigned char type, int depth)
 {
 	struct stat st;
 
@@ -235,9 +99,9 @@ static int clone_any(struct clone *c, int from_fd, const char *from, int to_fd,
 	}
 	switch (type) {
 	case DT_REG:
-		return clone_file(c, from_fd, from, to_fd, to);
+		return share_file(s, from_fd, from, to_fd, to);
 	case DT_DIR:
-		return clone_dir(c, from_fd, from, to_fd, to, depth);
+		return clone_dir(s, from_fd, from, to_fd, to, depth);
 	case DT_LNK:
 		return clone_symlink(from_fd, from, to_fd, to);
 	default:
@@ -262,7 +126,10 @@ int clone_entry(int from_fd, const char *from, int to_fd, const char *to,
 		enum clone_how how, struct clone_result *result)
 {
 	mb_auto(close) int from_above = -1, to_above = -1;
-	struct clone c = { .how = how };
+	struct sharing s = {
+		.how = how == CLONE_COPY ? SHARE_COPY : SHARE_LINK,
+		.cancelled = watch_cancelled,
+	};
 	const char *from_name, *to_name;
 	int rc;
 
@@ -272,12 +139,12 @@ int clone_entry(int from_fd, const char *from, int to_fd, const char *to,
 	to_above = open_above(to_fd, to, &to_name);
 	if (to_above < 0)
 		return to_above;
-	rc = clone_any(&c, from_above, from_name, to_above, to_name, DT_UNKNOWN,
+	rc = clone_any(&s, from_above, from_name, to_above, to_name, DT_UNKNOWN,
 		       0);
 	if (result) {
-		result->reflinked += c.result.reflinked;
-		result->linked += c.result.linked;
-		result->copied += c.result.copied;
+		result->reflinked += s.reflinked;
+		result->linked += s.linked;
+		result->copied += s.copied;
 	}
 	return rc;
 }
