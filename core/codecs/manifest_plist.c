@@ -64,3 +64,72 @@ void manifest_plist_release(struct manifest_plist *plist)
 	free(plist->udid);
 	*plist = (struct manifest_plist){ 0 };
 }
+
+static plist_t new_data(struct view v)
+{
+	return plist_new_data((const char *)v.ptr, v.len);
+}
+
+/* What recent devices accept as the least. */
+static plist_t make_least(void)
+{
+	plist_t dict = plist_new_dict();
+
+	plist_dict_set_item(dict, "Version", plist_new_string("10.0"));
+	plist_dict_set_item(dict, "SystemDomainsVersion",
+			    plist_new_string("20.0"));
+	plist_dict_set_item(dict, "Lockdown", plist_new_dict());
+	plist_dict_set_item(dict, "Applications", plist_new_dict());
+	plist_dict_set_item(dict, "WasPasscodeSet", plist_new_bool(0));
+	plist_dict_set_item(dict, "IsEncrypted", plist_new_bool(0));
+	return dict;
+}
+
+static void apply(plist_t dict, const struct manifest_plist_edit *edit)
+{
+	const char *version = plistx_text(dict, "Version");
+	plist_t apps = NULL;
+
+	if (edit->encrypted >= 0)
+		plist_dict_set_item(dict, "IsEncrypted",
+				    plist_new_bool(edit->encrypted != 0));
+	if (edit->keybag.len)
+		plist_dict_set_item(dict, "BackupKeyBag",
+				    new_data(edit->keybag));
+	if (edit->key.len)
+		plist_dict_set_item(dict, "ManifestKey", new_data(edit->key));
+	else if (plistx_get(dict, "ManifestKey"))
+		plist_dict_remove_item(dict, "ManifestKey");
+	if (edit->manifest_db && !(version && strtod(version, NULL) >= 10))
+		plist_dict_set_item(dict, "Version", plist_new_string("10.0"));
+	if (edit->date)
+		plist_dict_set_item(dict, "Date", plistx_new_date(edit->date));
+	if (edit->keeps_app)
+		apps = plistx_pick(plistx_get(dict, "Applications"),
+				   edit->keeps_app, edit->arg, NULL);
+	if (apps)
+		plist_dict_set_item(dict, "Applications", apps);
+}
+
+int manifest_plist_make(struct buf *out, int dir_fd, const char *path,
+			const struct manifest_plist_edit *edit,
+			struct mb_err *err)
+{
+	mb_auto(plistx_free) plist_t dict = NULL;
+	int rc;
+
+	if (path) {
+		rc = plistx_read(&dict, dir_fd, path, MANIFEST_PLIST_MAX, err);
+		if (rc < 0)
+			return rc;
+		if (plist_get_node_type(dict) != PLIST_DICT)
+			return mb_err_set(err, -EBADMSG, "%s: not a dictionary",
+					  path);
+	} else {
+		dict = make_least();
+	}
+	apply(dict, edit);
+	if (plistx_write_binary(dict, out) < 0)
+		return mb_err_set(err, -ENOMEM, "out of memory");
+	return 0;
+}

@@ -31,4 +31,29 @@ int manifest_plist_read(struct manifest_plist *plist, int dir_fd,
 void manifest_plist_release(struct manifest_plist *plist);
 MB_DEFINE_AUTO_VALUE(struct manifest_plist, manifest_plist_release)
 
+/* What becomes different in a Manifest.plist; everything else survives. */
+struct manifest_plist_edit {
+	int encrypted;	    /* IsEncrypted; -1: as it is */
+	struct view keybag; /* BackupKeyBag; empty: as it is */
+	struct view key;    /* ManifestKey; empty: none */
+	bool manifest_db;   /* Version becomes "10.0" if it is lower */
+	int64_t date;	    /* Unix seconds; 0: as it is */
+	/* which Applications stay; NULL: all */
+	bool (*keeps_app)(void *arg, const char *bundle_id);
+	void *arg;
+};
+
+/*
+ * manifest_plist_make - a Manifest.plist made from another
+ * @out: gets it appended, binary
+ * @path: the other one, below @dir_fd; NULL: from nothing, with the least
+ *	that devices accept (PROPERTY LISTS)
+ *
+ * Returns 0; -ENOENT; -EBADMSG if the other cannot be read; -ENOMEM; errors of
+ * the system.
+ */
+int manifest_plist_make(struct buf *out, int dir_fd, const char *path,
+			const struct manifest_plist_edit *edit,
+			struct mb_err *err);
+
 #endif

@@ -186,7 +186,12 @@ static int set_field(struct mb_record *rec, const struct archive *a,
 		rec->protection_class = (uint8_t)integer_value(a, value);
 	else if (view_is(key, "Target"))
 		return target_value(rec, a, value);
-	else if (view_is(key, "EncryptionKey")) {
+	else if (view_is(key, "TargetBytes")) {
+		/* ours: a target that is no text, whose Target is spoilt */
+		if (data_value(a, value, &data))
+			rec->target = (struct mb_slice){ (const char *)data.ptr,
+							 data.len };
+	} else if (view_is(key, "EncryptionKey")) {
 		if (!data_value(a, value, &data))
 			return 0;
 		/* an unusable key must not pass for "no key" */

@@ -2,6 +2,9 @@
 #ifndef STATUS_PLIST_H
 #define STATUS_PLIST_H
 
+#include <stdint.h>
+
+#include "bytes.h"
 #include "mb/err.h"
 
 /* SnapshotState of Status.plist, the only sign that a backup is complete
@@ -17,6 +20,16 @@ enum snapshot_state {
 /* Returns 0; -ENOENT; -EBADMSG; errors of the system. */
 int status_plist_read(enum snapshot_state *state, int dir_fd, const char *path,
 		      struct mb_err *err);
+
+/*
+ * status_plist_make - the Status.plist of a backup that is complete
+ * @out: gets it appended, binary
+ * @uuid: of this backup, random
+ * @date: Unix seconds
+ *
+ * Returns 0 or -ENOMEM.
+ */
+int status_plist_make(struct buf *out, const uint8_t uuid[16], int64_t date);
 
 /* The word in the file; NULL for SNAPSHOT_UNKNOWN. */
 const char *snapshot_state_name(enum snapshot_state state);

@@ -224,3 +224,92 @@ plist_t plistx_new_date(int64_t unix_s)
 {
 	return plist_new_date((int32_t)(unix_s - PLIST_EPOCH), 0);
 }
+
+/* U+FFFE and U+FFFF are characters that XML does not have. */
+static bool is_noncharacter(const char *p, size_t left)
+{
+	return left >= 3 && !memcmp(p, "\xef\xbf", 2) && (uint8_t)p[2] >= 0xbe;
+}
+
+static void clean_text(char *text, size_t len)
+{
+	for (size_t at = 0; at < len;) {
+		size_t good = at + utf8_valid_prefix(text + at, len - at);
+
+		for (; at < good; at++) {
+			if ((uint8_t)text[at] < ' ')
+				text[at] = '?';
+			else if (is_noncharacter(text + at, good - at))
+				memset(text + at, '?', 3);
+		}
+		if (at < len)
+			text[at++] = '?';
+	}
+}
+
+int plistx_set_text(plist_t dict, const char *key, const char *text)
+{
+	mb_auto(free) char *clean = text ? strdup(text) : NULL;
+
+	if (!text)
+		return 0;
+	if (!clean)
+		return -ENOMEM;
+	clean_text(clean, strlen(clean));
+	plist_dict_set_item(dict, key, plist_new_string(clean));
+	return 0;
+}
+
+plist_t plistx_pick(plist_t dict, bool (*keeps)(void *arg, const char *key),
+		    void *arg, size_t *count)
+{
+	mb_auto(free) plist_dict_iter iter = NULL;
+	plist_t picked;
+	size_t kept = 0;
+
+	if (!dict || plist_get_node_type(dict) != PLIST_DICT)
+		return NULL;
+	picked = plist_new_dict();
+	plist_dict_new_iter(dict, &iter);
+	while (iter) {
+		mb_auto(free) char *key = NULL;
+		plist_t value = NULL;
+
+		plist_dict_next_item(dict, iter, &key, &value);
+		if (!key)
+			break;
+		if (keeps && !keeps(arg, key))
+			continue;
+		plist_dict_set_item(picked, key, plist_copy(value));
+		kept++;
+	}
+	if (count)
+		*count = kept;
+	return picked;
+}
+
+static int take_written(struct buf *out, char *text, uint32_t len)
+{
+	int rc = text ? buf_add(out, text, len) : -ENOMEM;
+
+	free(text);
+	return rc;
+}
+
+int plistx_write_binary(plist_t node, struct buf *out)
+{
+	char *text = NULL;
+	uint32_t len = 0;
+
+	plist_to_bin(node, &text, &len);
+	return take_written(out, text, len);
+}
+
+int plistx_write_xml(plist_t node, struct buf *out)
+{
+	char *text = NULL;
+	uint32_t len = 0;
+
+	plist_to_xml(node, &text, &len);
+	return take_written(out, text, len);
+}

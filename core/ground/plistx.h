@@ -58,4 +58,29 @@ plist_t plistx_new_date(int64_t unix_s);
 /* Unix time in seconds. */
 bool plistx_date(plist_t dict, const char *key, int64_t *out);
 
+/*
+ * plistx_set_text - a text that any reader can take
+ * @text: NULL: nothing is set
+ *
+ * What XML cannot hold, control characters and bytes that are no UTF-8,
+ * becomes "?".
+ *
+ * Returns 0 or -ENOMEM.
+ */
+int plistx_set_text(plist_t dict, const char *key, const char *text);
+
+/*
+ * plistx_pick - a copy of a dictionary with some of its keys
+ * @keeps: which; NULL: all
+ * @count: if not NULL, of the keys that were kept
+ *
+ * Returns it, for the caller to free; NULL if @dict is none.
+ */
+plist_t plistx_pick(plist_t dict, bool (*keeps)(void *arg, const char *key),
+		    void *arg, size_t *count);
+
+/* Appended to @out, in either form; 0 or -ENOMEM. */
+int plistx_write_binary(plist_t node, struct buf *out);
+int plistx_write_xml(plist_t node, struct buf *out);
+
 #endif

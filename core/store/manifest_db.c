@@ -155,16 +155,16 @@ static int fill_record(struct mb_record *rec, sqlite3_stmt *row)
 {
 	struct mb_slice id = column(row, 0), domain = column(row, 1);
 	struct mb_slice path = column(row, 2), blob = column(row, 4);
-	struct mb_slice kept;
 	int rc;
 
-	rc = record_reset(rec, domain.len + path.len + blob.len +
+	rc = record_reset(rec, id.len + domain.len + path.len + blob.len +
 				       MBFILE_ROOM(blob.len));
-	if (rc < 0 || record_keep(rec, &rec->domain, domain.ptr, domain.len) ||
+	if (rc < 0 || record_keep(rec, &rec->row_id, id.ptr, id.len) ||
+	    record_keep(rec, &rec->domain, domain.ptr, domain.len) ||
 	    record_keep(rec, &rec->path, path.ptr, path.len) ||
-	    record_keep(rec, &kept, blob.ptr, blob.len))
+	    record_keep(rec, &rec->archive, blob.ptr, blob.len))
 		return -ENOMEM;
-	rc = mbfile_decode(rec, view_of(kept.ptr, kept.len));
+	rc = mbfile_decode(rec, view_of(rec->archive.ptr, rec->archive.len));
 	if (rc == -ENOMEM)
 		return rc;
 	if (rc < 0)

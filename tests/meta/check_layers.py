@@ -34,7 +34,8 @@ LIBRARIES = {
     "openssl/": {"core/crypto/crypto.c"},
     "plist/": {"core/ground/plistx.h", "core/ground/plistx.c"},
     "sqlite3.h": {"core/store/manifest_vfs.h", "core/store/manifest_vfs.c",
-                  "core/store/manifest_db.c"},
+                  "core/store/manifest_db.c",
+                  "core/store/manifest_sink.h"},
 }
 # the same outside of core: files, or whole folders
 OUTSIDE = {

@@ -654,12 +654,39 @@ CASE(file_ids_must_be_forty_digits)
 		CHECK_INT(open_db(&m, b, NULL), 0);
 		CHECK_INT(get(m, "D", "f", &rec), 0);
 		CHECK_TEXT(rec.file_id, ids[i].good ? ids[i].id : "");
+		CHECK(slice_is(rec.row_id, ids[i].id));
 		CHECK_TEXT(rec.damage,
 			   ids[i].good ? NULL : "file ID is malformed");
 		mb_record_release(&rec);
 		manifest_free(m);
 		drop(&b);
 	}
+}
+
+CASE(a_record_brings_its_archive_along)
+{
+	const struct entry good = { .domain = "D", .path = "f", .size = 3 };
+	struct bytes blob = mbfile(&good), odd = { 0 };
+
+	add_text(&odd, "no archive");
+	for (int i = 0; i < 2; i++) {
+		const struct bytes *want = i ? &odd : &blob;
+		struct entry e = { .domain = "D", .path = "f", .blob = want };
+		struct bytes b = manifest_db(schema_old, &e, 1);
+		struct mb_record rec = { 0 };
+		struct manifest *m;
+
+		CHECK_INT(open_db(&m, b, NULL), 0);
+		CHECK_INT(get(m, "D", "f", &rec), 0);
+		CHECK_BYTES(rec.archive.ptr, rec.archive.len, want->ptr,
+			    want->len);
+		CHECK((rec.damage != NULL) == i);
+		mb_record_release(&rec);
+		manifest_free(m);
+		drop(&b);
+	}
+	drop(&blob);
+	drop(&odd);
 }
 
 CASE(the_type_is_in_the_low_bits_of_the_flags_or_in_the_mode)
@@ -966,6 +993,8 @@ CASE(the_mbdb_of_the_format)
 	CHECK_INT(manifest_get(m, 316, &rec, NULL), 0);
 	CHECK_TEXT(rec.file_id, "5e3ab781b39404d7f1cc6342b635b7aeb035face");
 	CHECK_INT(rec.wrapped_key_len, 44);
+	/* there are none in an mbdb */
+	CHECK(!rec.archive.len && !rec.row_id.len);
 	CHECK_INT(manifest_get(m, 452, &rec, NULL), -EBADMSG);
 	CHECK_INT(manifest_get(m, 1 << 30, &rec, NULL), -EBADMSG);
 	mb_record_release(&rec);
@@ -1194,6 +1223,7 @@ int main(void)
 	RUN(rows_of_wrong_types_are_read_as_far_as_they_can_be);
 	RUN(domains_that_are_no_text_are_left_out_and_noted);
 	RUN(file_ids_must_be_forty_digits);
+	RUN(a_record_brings_its_archive_along);
 	RUN(the_type_is_in_the_low_bits_of_the_flags_or_in_the_mode);
 	RUN(a_negative_size_is_damage);
 	RUN(paths_beyond_the_longest_are_left_out_and_noted);

@@ -243,6 +243,96 @@ CASE(values_of_another_type_count_as_absent)
 	plist_free(list);
 }
 
+CASE(text_that_xml_cannot_hold_is_set_cleaned)
+{
+	static const char *const texts[][2] = {
+		{ "", "" },
+		{ "a\tb\n", "a?b?" },
+		{ "\xc3\x9c\xff\xc3", "\xc3\x9c??" },
+		{ "\xef\xbf\xbe \xef\xbf\xbf \xef\xbf\xbd",
+		  "??? ??? \xef\xbf\xbd" },
+		{ "<&>\"'", "<&>\"'" },
+	};
+	plist_t dict = plist_new_dict();
+
+	for (size_t i = 0; i < COUNT(texts); i++) {
+		CHECK_INT(plistx_set_text(dict, "a", texts[i][0]), 0);
+		CHECK_TEXT(plistx_text(dict, "a"), texts[i][1]);
+	}
+	CHECK_INT(plistx_set_text(dict, "b", NULL), 0);
+	CHECK(!plistx_get(dict, "b"));
+	plist_free(dict);
+}
+
+static bool is_short(void *arg, const char *key)
+{
+	return strlen(key) <= *(size_t *)arg;
+}
+
+CASE(a_dictionary_is_copied_with_some_of_its_keys)
+{
+	plist_t dict = plist_new_dict(), list = plist_new_array(), copy;
+	size_t limit = 1, count = 9;
+
+	plist_array_append_item(list, plist_new_string("inner"));
+	plist_dict_set_item(dict, "a", list);
+	plist_dict_set_item(dict, "long", plist_new_uint(1));
+	copy = plistx_pick(dict, is_short, &limit, &count);
+	CHECK_INT(count, 1);
+	CHECK_INT(plist_dict_get_size(copy), 1);
+	CHECK_INT(plist_array_get_size(plistx_get(copy, "a")), 1);
+	CHECK(plistx_get(copy, "a") != list);
+	plist_free(copy);
+	copy = plistx_pick(dict, NULL, NULL, NULL);
+	CHECK_INT(plist_dict_get_size(copy), 2);
+	plist_free(copy);
+	plist_free(dict);
+	list = plist_new_array();
+	CHECK(!plistx_pick(list, NULL, NULL, &count));
+	CHECK(!plistx_pick(NULL, NULL, NULL, &count));
+	plist_free(list);
+}
+
+/* a hostile list has as many keys as it may have */
+CASE(hundreds_of_thousands_of_keys_are_copied_in_no_time)
+{
+	plist_t dict = plist_new_dict(), copy;
+	size_t count = 0;
+
+	if (getenv("LARDER_TEST_QUICK")) {
+		plist_free(dict);
+		SKIP("it takes seconds");
+		return;
+	}
+	for (unsigned i = 0; i < 300000; i++) {
+		char key[20];
+
+		snprintf(key, sizeof(key), "%u", i);
+		plist_dict_set_item(dict, key, plist_new_bool(1));
+	}
+	copy = plistx_pick(dict, NULL, NULL, &count);
+	CHECK_INT(count, 300000);
+	plist_free(copy);
+	plist_free(dict);
+}
+
+CASE(lists_are_written_in_either_form)
+{
+	plist_t dict = plist_new_dict();
+	struct buf out = { 0 };
+
+	plist_dict_set_item(dict, "a", plist_new_string("<b>"));
+	CHECK_INT(plistx_write_xml(dict, &out), 0);
+	CHECK(memmem(out.ptr, out.len, "<string>&lt;b&gt;</string>", 26));
+	CHECK_INT(parse((struct bytes){ .ptr = out.ptr, .len = out.len }), 0);
+	out.len = 0;
+	CHECK_INT(plistx_write_binary(dict, &out), 0);
+	CHECK(!memcmp(out.ptr, "bplist00", 8));
+	CHECK_INT(parse((struct bytes){ .ptr = out.ptr, .len = out.len }), 0);
+	buf_release(&out);
+	plist_free(dict);
+}
+
 CASE(files_are_read_below_a_folder)
 {
 	const char *dir = temp_dir();
@@ -274,6 +364,10 @@ int main(void)
 	RUN(references_that_multiply_are_refused);
 	RUN(getters_hand_out_what_is_there);
 	RUN(values_of_another_type_count_as_absent);
+	RUN(text_that_xml_cannot_hold_is_set_cleaned);
+	RUN(a_dictionary_is_copied_with_some_of_its_keys);
+	RUN(hundreds_of_thousands_of_keys_are_copied_in_no_time);
+	RUN(lists_are_written_in_either_form);
 	RUN(files_are_read_below_a_folder);
 	return tap_end();
 }

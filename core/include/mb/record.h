@@ -49,6 +49,8 @@ struct mb_record {
 	const char *damage;
 
 	/* private */
+	struct mb_slice archive; /* the file column as stored; or empty */
+	struct mb_slice row_id;	 /* fileID as stored, usable or not; or empty */
 	struct mb_slice xattrs;
 	enum { MB_XATTRS_NONE, MB_XATTRS_PLIST, MB_XATTRS_MBDB } xattrs_form;
 	unsigned char *mem;
