@@ -423,6 +423,28 @@ int beneath_rename(int dir_fd, const char *from, const char *to)
 	return rc;
 }
 
+int beneath_rename_new(int from_fd, const char *from, int to_fd, const char *to)
+{
+	struct stat st;
+
+	if (renameat2(from_fd, from, to_fd, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -errno;
+	/* a file system without this flag */
+	if (fstatat(to_fd, to, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return -EEXIST;
+	return renameat(from_fd, from, to_fd, to) < 0 ? -errno : 0;
+}
+
+int beneath_sync(int dir_fd)
+{
+	/* some file systems cannot, and have nothing to sync then */
+	return fsync(dir_fd) < 0 && errno != EINVAL && errno != EOPNOTSUPP ?
+		       -errno :
+		       0;
+}
+
 static bool stat_at(const struct place *p, struct stat *st)
 {
 	return fstatat(p->fd, p->name, st, AT_SYMLINK_NOFOLLOW) == 0;

@@ -65,7 +65,20 @@ int beneath_stat(int dir_fd, const char *path, struct stat *st);
 int beneath_rename(int dir_fd, const char *from, const char *to);
 
 /*
- * beneath_move - the same, but replaces folders too
+ * beneath_rename_new - from one folder to another, but never over something
+ * @from, @to: names of entries of the two folders
+ *
+ * Returns 0; -EEXIST; as rename(2). A file system that cannot do it in one
+ * step gives another process a moment to interfere.
+ */
+int beneath_rename_new(int from_fd, const char *from, int to_fd,
+		       const char *to);
+
+/* beneath_sync - bring a folder's names to disk, where that can be done */
+int beneath_sync(int dir_fd);
+
+/*
+ * beneath_move - as beneath_rename, but replaces folders too
  * @replaced: there was something at @to
  *
  * Nothing at @to is removed if there is nothing at @from.

@@ -311,12 +311,12 @@ int mb_backup_open(struct mb_backup **out, const char *path, struct mb_err *err)
 {
 	mb_auto(mb_backup_free) struct mb_backup *b = calloc(1, sizeof(*b));
 	mb_auto(manifest_plist_release) struct manifest_plist plist = { 0 };
-	int plist_fd, rc;
 	bool has_plist;
+	int rc;
 
 	if (!b)
 		return mb_err_set(err, -ENOMEM, "out of memory");
-	b->dir_fd = b->snapshot_fd = -1;
+	b->dir_fd = b->snapshot_fd = b->plist_fd = -1;
 	rc = open_folder(b, path, err);
 	if (rc < 0)
 		return rc;
@@ -329,11 +329,13 @@ int mb_backup_open(struct mb_backup **out, const char *path, struct mb_err *err)
 	    !has_file(b->manifest_fd, "Manifest.mbdb"))
 		return explain_absence(b, path, err);
 
-	plist_fd = has_file(b->snapshot_fd, "Manifest.plist") ? b->snapshot_fd :
-								b->dir_fd;
-	has_plist = has_file(plist_fd, "Manifest.plist");
+	if (has_file(b->snapshot_fd, "Manifest.plist"))
+		b->plist_fd = b->snapshot_fd;
+	else if (has_file(b->dir_fd, "Manifest.plist"))
+		b->plist_fd = b->dir_fd;
+	has_plist = b->plist_fd >= 0;
 	if (has_plist) {
-		rc = manifest_plist_read(&plist, plist_fd, "Manifest.plist",
+		rc = manifest_plist_read(&plist, b->plist_fd, "Manifest.plist",
 					 err);
 		if (rc < 0)
 			return mb_err_prefix(err, rc, "%s", path);
@@ -560,4 +562,24 @@ int mb_backup_open_plist(struct mb_backup *b, enum mb_plist which, int64_t *len)
 	};
 
 	return beneath_open_file(b->dir_fd, names[which], len);
+}
+
+int mb_backup_list_apps(struct mb_backup *b,
+			bool (*keeps)(void *arg, const char *bundle_id),
+			void *arg, char **xml, size_t *len, size_t *count,
+			struct mb_err *err)
+{
+	struct buf out = { 0 };
+	int rc = info_plist_applications(&out, b->dir_fd, "Info.plist", keeps,
+					 arg, count, err);
+
+	if (rc == -ENOENT) {
+		*count = 0;
+		rc = 0;
+	}
+	if (rc < 0 || !*count)
+		buf_release(&out);
+	*xml = (char *)out.ptr;
+	*len = out.len;
+	return rc;
 }

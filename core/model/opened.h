@@ -21,7 +21,9 @@ struct mb_backup {
 	int snapshot_fd; /* Snapshot/, only while its content counts; or -1 */
 	struct mb_backup_info info;
 	struct payload_places places;
-	int manifest_fd; /* the folder that holds the manifest; borrowed */
+	/* the folders that hold the manifest, and Manifest.plist: -1 if there
+	 * is none; borrowed */
+	int manifest_fd, plist_fd;
 	uint8_t manifest_key[STORED_KEY_LEN];
 	struct keybag keybag;
 	struct keyring keyring;

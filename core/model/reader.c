@@ -89,6 +89,52 @@ int mb_reader_open(struct mb_reader **out, struct mb_backup *b,
 	return 0;
 }
 
+/* What the padding says, for a payload whose length is not the expected one. */
+static int check_padding(struct mb_backup *b, const struct mb_record *rec,
+			 struct mb_err *err)
+{
+	mb_auto(mb_reader_free) struct mb_reader *r = NULL;
+	int rc = mb_reader_open(&r, b, rec, err);
+
+	if (rc == 0 && r->extent.readable < r->extent.size)
+		rc = mb_err_set(err, -EBADMSG, "%s", r->extent.damage);
+	return rc;
+}
+
+int mb_reader_check(struct mb_backup *b, const struct mb_record *rec,
+		    struct mb_err *err)
+{
+	bool plain = !b->info.encrypted || !rec->wrapped_key_len;
+	struct payload_place place;
+	int rc;
+
+	if (rec->type != MB_FILE)
+		return 0;
+	if (rec->damage)
+		return mb_err_set(err, -EBADMSG, "%s", rec->damage);
+	rc = payload_locate(&place, &b->places, rec->file_id);
+	if (rc == -ENOENT && !rec->size)
+		return 0;
+	if (rc < 0)
+		return mb_err_set(err, rc == -EBADMSG ? rc : -ENODATA,
+				  rc == -ENOENT ?
+					  "payload %s is missing" :
+					  "payload %s is no regular file",
+				  rec->file_id);
+	if (!plain &&
+	    place.stored_len == (rec->size / BLOCK_LEN + 1) * BLOCK_LEN)
+		return 0;
+	if (!plain)
+		return check_padding(b, rec, err);
+	if (place.stored_len < rec->size)
+		return mb_err_set(
+			err, -EBADMSG,
+			"payload %s is cut off: %lld bytes instead of %lld",
+			rec->file_id, (long long)place.stored_len,
+			(long long)rec->size);
+	return 0;
+}
+
 void mb_reader_free(struct mb_reader *r)
 {
 	if (!r)

@@ -228,6 +228,46 @@ int mb_tree_walk(struct mb_tree *t, const char *path, uint32_t *node,
 	}
 }
 
+/* From a node on along a path whose components are shown. */
+static int find_below(struct mb_tree *t, struct mb_slice path, uint32_t *node,
+		      struct mb_err *err)
+{
+	struct mb_slice component;
+	size_t at = 0;
+	int rc = 0;
+
+	while (rc == 0 && names_next(path, &at, &component)) {
+		char shown[NAME_SHOWN_MAX + 1];
+
+		names_show(shown, component);
+		rc = mb_tree_lookup(t, *node, shown, strlen(shown), node, err);
+	}
+	return rc;
+}
+
+int mb_tree_find(struct mb_tree *t, struct mb_slice domain,
+		 struct mb_slice path, uint32_t *node, struct mb_err *err)
+{
+	mb_auto(buf_release) struct buf root = { 0 };
+	char shown[NAME_SHOWN_MAX + 1];
+	int rc;
+
+	*node = MB_ROOT;
+	if (t->view == MB_VIEW_DOMAINS) {
+		names_show(shown, domain);
+		rc = mb_tree_lookup(t, MB_ROOT, shown, strlen(shown), node,
+				    err);
+	} else {
+		rc = names_device_root(domain, &root);
+		if (rc < 0)
+			return mb_err_set(err, rc, "out of memory");
+		rc = find_below(t,
+				(struct mb_slice){ (char *)root.ptr, root.len },
+				node, err);
+	}
+	return rc < 0 ? rc : find_below(t, path, node, err);
+}
+
 const char *mb_tree_get_name(const struct mb_tree *t, uint32_t node)
 {
 	return node == MB_ROOT ?

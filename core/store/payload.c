@@ -37,22 +37,56 @@ int payload_open(struct payload **out, int dir_fd, const char *path,
 	return 0;
 }
 
+/* The @i-th place where a payload can be; false if there are no more. */
+static bool candidate(struct payload_place *place,
+		      const struct payload_places *places, const char *file_id,
+		      unsigned i)
+{
+	bool flat = i % 2 != (unsigned)places->flat_first;
+
+	if (i / 2 >= places->count)
+		return false;
+	place->dir_fd = places->dir_fds[i / 2];
+	if (flat)
+		snprintf(place->path, sizeof(place->path), "%s", file_id);
+	else
+		snprintf(place->path, sizeof(place->path), "%.2s/%s", file_id,
+			 file_id);
+	return true;
+}
+
+static bool is_absent(int rc)
+{
+	return rc == -ENOENT || rc == -ENOTDIR;
+}
+
+int payload_locate(struct payload_place *place,
+		   const struct payload_places *places, const char *file_id)
+{
+	for (unsigned i = 0; candidate(place, places, file_id, i); i++) {
+		struct stat st;
+		int rc = beneath_stat(place->dir_fd, place->path, &st);
+
+		if (is_absent(rc))
+			continue;
+		if (rc == 0 && !S_ISREG(st.st_mode))
+			rc = -EBADMSG;
+		place->stored_len = rc < 0 ? 0 : st.st_size;
+		return rc;
+	}
+	return -ENOENT;
+}
+
 int payload_find(struct payload **out, const struct payload_places *places,
 		 const char *file_id, const uint8_t key[KEY_LEN])
 {
-	char hashed[64];
-	int rc = -ENOENT;
+	struct payload_place place;
 
-	snprintf(hashed, sizeof(hashed), "%.2s/%s", file_id, file_id);
-	for (unsigned i = 0; i < places->count; i++) {
-		const char *names[] = { hashed, file_id };
+	for (unsigned i = 0; candidate(&place, places, file_id, i); i++) {
+		int rc = payload_open(out, place.dir_fd, place.path, key);
 
-		for (int n = 0; n < 2; n++) {
-			rc = payload_open(out, places->dir_fds[i],
-					  names[n ^ places->flat_first], key);
-			if (rc != -ENOENT && rc != -ENOTDIR)
-				return rc;
-		}
+		if (!is_absent(rc))
+			return rc;
 	}
 	return -ENOENT;
 }

@@ -36,6 +36,20 @@ struct payload_places {
 int payload_find(struct payload **out, const struct payload_places *places,
 		 const char *file_id, const uint8_t key[KEY_LEN]);
 
+struct payload_place {
+	int dir_fd; /* borrowed */
+	char path[64];
+	int64_t stored_len;
+};
+
+/*
+ * payload_locate - where the payload of a file ID is, without opening it
+ *
+ * Returns 0; -ENOENT; -EBADMSG if it is no regular file; errors of the system.
+ */
+int payload_locate(struct payload_place *place,
+		   const struct payload_places *places, const char *file_id);
+
 void payload_free(struct payload *p);
 MB_DEFINE_AUTO(struct payload, payload_free)
 
@@ -76,5 +90,46 @@ struct payload_extent {
  */
 int payload_measure(struct payload *p, int64_t recorded,
 		    struct payload_extent *extent);
+
+/* ---- writing (payload_create.c) ---- */
+
+/*
+ * A new stored file, written from front to back. One thread at a time.
+ *
+ * The caller removes a file that was not finished, or could not be.
+ */
+struct payload_writer;
+
+/*
+ * payload_create - begin a file below the backup's folder
+ * @path: relative to @dir_fd, no links followed; never opens what is there
+ * @key: NULL for a plain one; else new for this content (PAYLOADS)
+ * @digest_len: SHA1_LEN or SHA256_LEN: the digest of what is stored is wanted;
+ *	0: it is not
+ *
+ * Returns 0; -EEXIST; -EINVAL for another @digest_len; errors of the system.
+ */
+int payload_create(struct payload_writer **out, int dir_fd, const char *path,
+		   const uint8_t key[KEY_LEN], size_t digest_len);
+
+/*
+ * payload_write - append plaintext
+ *
+ * Small pieces are gathered. After an error each later call returns it again.
+ *
+ * Returns 0; errors of the system, also of an earlier piece.
+ */
+int payload_write(struct payload_writer *w, const void *ptr, size_t len);
+
+/*
+ * payload_finish - the rest, padding, and what close(2) says; the last call
+ * @digest: @digest_len bytes; may be NULL if none was asked for
+ *
+ * Nothing is synced. Returns 0 or errors of the system.
+ */
+int payload_finish(struct payload_writer *w, uint8_t *digest);
+
+void payload_writer_free(struct payload_writer *w);
+MB_DEFINE_AUTO(struct payload_writer, payload_writer_free)
 
 #endif

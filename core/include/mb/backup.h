@@ -132,4 +132,17 @@ enum mb_plist { MB_PLIST_INFO, MB_PLIST_MANIFEST, MB_PLIST_STATUS };
 int mb_backup_open_plist(struct mb_backup *backup, enum mb_plist which,
 			 int64_t *len);
 
+/*
+ * mb_backup_list_apps - the apps that a device may install, from Info.plist
+ * @keeps: which of them
+ * @xml: a property list, what a device takes them from; the caller's to free;
+ *       NULL if there are none
+ *
+ * Returns 0; -EBADMSG; errors of the system.
+ */
+int mb_backup_list_apps(struct mb_backup *backup,
+			bool (*keeps)(void *arg, const char *bundle_id),
+			void *arg, char **xml, size_t *len, size_t *count,
+			struct mb_err *err);
+
 #endif

@@ -21,6 +21,21 @@ int mb_reader_open(struct mb_reader **out, struct mb_backup *backup,
 void mb_reader_free(struct mb_reader *reader);
 
 /*
+ * mb_reader_check - could a record's content be read, as far as can be told
+ * without reading it?
+ *
+ * Looks at the record, whether its payload is there, and whether that has a
+ * length that it can have: not shorter than recorded if it is plain; whole
+ * cipher blocks with good padding if it is encrypted and not as long as the
+ * recorded size makes it. Entries that are no files are fine.
+ *
+ * Returns 0; -EBADMSG, -ENODATA or -ENOKEY if it is damaged; errors of the
+ * system.
+ */
+int mb_reader_check(struct mb_backup *backup, const struct mb_record *rec,
+		    struct mb_err *err);
+
+/*
  * True length in bytes: what the padding of an encrypted payload tells, the
  * stored length of a plain one, the recorded size where the payload is
  * damaged (iphone-backup(5), PAYLOADS).

@@ -48,6 +48,15 @@ int mb_tree_lookup(struct mb_tree *tree, uint32_t dir, const char *name,
 int mb_tree_walk(struct mb_tree *tree, const char *path, uint32_t *node,
 		 struct mb_err *err);
 
+/*
+ * mb_tree_find - the node at the place of an entry of the phone
+ *
+ * Of several entries that would be shown under one name it may be another's:
+ * mb_tree_record tells. As mb_tree_lookup.
+ */
+int mb_tree_find(struct mb_tree *tree, struct mb_slice domain,
+		 struct mb_slice path, uint32_t *node, struct mb_err *err);
+
 /* The name that is shown, terminated; borrowed. "" for the root. */
 const char *mb_tree_get_name(const struct mb_tree *tree, uint32_t node);
 /*

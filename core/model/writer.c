@@ -1,0 +1,760 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "mb/writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "beneath.h"
+#include "info_plist.h"
+#include "manifest_plist.h"
+#include "manifest_writer.h"
+#include "mb/reader.h"
+#include "mbfile.h"
+#include "opened.h"
+#include "record.h"
+#include "share.h"
+#include "status_plist.h"
+
+#define CONTENT_PIECE (256 * 1024)
+
+/*
+ * A device keeps a file's attributes as one property list of at most so many
+ * bytes (iphone-backup(5), FILE RECORD).
+ */
+#define XATTRS_MAX 2048
+
+/* Info.plist holds the icons of some hundred apps. */
+#define INFO_PLIST_MAX (64 << 20)
+
+struct mb_writer {
+	int dir_fd;
+	struct mb_backup *like;
+	struct mb_writer_wish wish;
+	bool encrypted; /* the new one */
+	/* payloads can be had from @like as they are stored */
+	bool same_keys;
+	struct keyring keyring;
+	struct keybag keybag;	      /* of its own, or like's */
+	struct buf new_keybag;	      /* as stored; empty: like's stays */
+	uint8_t derived_key[KEY_LEN]; /* of a new password */
+	uint8_t manifest_key[STORED_KEY_LEN];
+	struct manifest_writer *manifest;
+	struct sharing sharing;
+	uint64_t folders[4]; /* a bit for each of 00 to ff that is there */
+	uint8_t *piece;	     /* CONTENT_PIECE bytes */
+	/* domains that have entries, each once; for wish.partial */
+	char **domains;
+	size_t domain_count;
+};
+
+MB_DEFINE_AUTO(struct mb_writer, mb_writer_free)
+
+static void note(struct mb_writer *w, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void note(struct mb_writer *w, const char *fmt, ...)
+{
+	char text[sizeof(((struct mb_err *)0)->text)];
+	struct mb_err line; /* for its printable text */
+	va_list ap;
+
+	if (!w->wish.note)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	mb_err_set(&line, 0, "%s", text);
+	w->wish.note(w->wish.arg, line.text);
+}
+
+static int out_of_memory(struct mb_err *err)
+{
+	return mb_err_set(err, -ENOMEM, "out of memory");
+}
+
+/* The name of an entry for a message, as the arguments of %.*s-%.*s. */
+#define SHOWN_MAX 200
+#define SHOW(slice) \
+	(int)((slice).len < SHOWN_MAX ? (slice).len : SHOWN_MAX), (slice).ptr
+
+/* --- keys ---------------------------------------------------------------- */
+
+/* The class that a key is wrapped under: the wanted one, or what comes close. */
+static uint32_t pick_class(const struct keyring *ring, uint32_t wanted)
+{
+	/* the default of files; always readable; the stricter ones */
+	static const uint32_t others[] = { 3, 4, 1, 2 };
+
+	if (keyring_has(ring, wanted))
+		return wanted;
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+		if (keyring_has(ring, others[i]))
+			return others[i];
+	return ring->count ? ring->numbers[0] : wanted;
+}
+
+static int encode_keybag(struct mb_writer *w, struct mb_err *err)
+{
+	return keybag_encode(&w->new_keybag, &w->keybag) < 0 ?
+		       out_of_memory(err) :
+		       0;
+}
+
+/* A bag that nothing is encrypted with: in clear a backup has one as well. */
+static int make_empty_keybag(struct mb_writer *w, struct mb_err *err)
+{
+	int rc = keyring_create(&w->keyring, &w->keybag, w->derived_key,
+				view_of("", 0), 0, KEYBAG_ITERATIONS, err);
+
+	keyring_wipe(&w->keyring);
+	return rc < 0 ? rc : encode_keybag(w, err);
+}
+
+static int make_keybag(struct mb_writer *w, struct mb_err *err)
+{
+	const struct mb_writer_wish *wish = &w->wish;
+	uint32_t iterations =
+		wish->iterations ? wish->iterations : KEYBAG_DOUBLE_ITERATIONS;
+	int rc = keyring_create(&w->keyring, &w->keybag, w->derived_key,
+				view_of(wish->password, wish->password_len),
+				iterations, KEYBAG_ITERATIONS, err);
+
+	return rc < 0 ? rc : encode_keybag(w, err);
+}
+
+/* A decrypted copy of a manifest alone has none. */
+static bool has_keybag(const struct mb_backup *like)
+{
+	return like && like->plist_fd >= 0;
+}
+
+static int prepare_keys(struct mb_writer *w, struct mb_err *err)
+{
+	const struct mb_backup *like = w->like;
+	bool was = like && like->info.encrypted;
+
+	if (was && !like->unlocked)
+		return mb_err_set(err, -ENOKEY, "password needed");
+	switch (w->wish.encryption) {
+	case MB_NEW_PASSWORD:
+		w->encrypted = true;
+		return make_keybag(w, err);
+	case MB_IN_CLEAR:
+		w->same_keys = like && !was;
+		return has_keybag(like) && w->same_keys ?
+			       0 :
+			       make_empty_keybag(w, err);
+	default:
+		w->same_keys = like;
+		w->encrypted = was;
+		if (!has_keybag(like))
+			return make_empty_keybag(w, err);
+		w->keyring = like->keyring;
+		w->keybag = like->keybag;
+		return 0;
+	}
+}
+
+/*
+ * A new one even for the same key bag: two contents under one key and one IV
+ * would show what they have in common.
+ */
+static int begin_manifest(struct mb_writer *w, struct mb_err *err)
+{
+	uint32_t class = w->like ? le32_at(w->like->manifest_key) : 3;
+	uint8_t key[KEY_LEN];
+	int rc = 0;
+
+	if (w->encrypted) {
+		rc = crypto_random(key, sizeof(key));
+		if (rc == 0)
+			rc = keyring_wrap(&w->keyring, w->manifest_key, key,
+					  pick_class(&w->keyring, class));
+	}
+	if (rc < 0)
+		mb_err_set(err, rc, "no key for Manifest.db: %s",
+			   strerror(-rc));
+	else
+		rc = manifest_create(&w->manifest, w->dir_fd,
+				     w->encrypted ? key : NULL, err);
+	crypto_wipe(key, sizeof(key));
+	return rc;
+}
+
+int mb_writer_open(struct mb_writer **out, int dir_fd,
+		   const struct mb_writer_wish *wish, struct mb_err *err)
+{
+	mb_auto(mb_writer_free) struct mb_writer *w = calloc(1, sizeof(*w));
+	int rc;
+
+	if (!w)
+		return out_of_memory(err);
+	w->dir_fd = dir_fd;
+	w->wish = *wish;
+	w->like = wish->like;
+	w->sharing = (struct sharing){ .how = SHARE_LINK,
+				       .cancelled = wish->cancelled };
+	w->piece = malloc(CONTENT_PIECE);
+	if (!w->piece)
+		return out_of_memory(err);
+	rc = prepare_keys(w, err);
+	if (rc == 0)
+		rc = begin_manifest(w, err);
+	if (rc < 0)
+		return rc;
+	/* it was borrowed */
+	w->wish.password = NULL;
+	*out = mb_steal(&w);
+	return 0;
+}
+
+void mb_writer_free(struct mb_writer *w)
+{
+	if (!w)
+		return;
+	manifest_writer_free(w->manifest);
+	keyring_wipe(&w->keyring);
+	crypto_wipe(w->derived_key, sizeof(w->derived_key));
+	if (w->piece)
+		crypto_wipe(w->piece, CONTENT_PIECE);
+	free(w->piece);
+	buf_release(&w->new_keybag);
+	while (w->domain_count)
+		free(w->domains[--w->domain_count]);
+	free(w->domains);
+	free(w);
+}
+
+/* --- payloads ------------------------------------------------------------ */
+
+static int place_failed(struct mb_err *err, int rc, const char *path)
+{
+	return mb_err_set(err, rc, "cannot create %s: %s", path, strerror(-rc));
+}
+
+/* "xx/<file ID>", with its folder made. */
+static int make_place(struct mb_writer *w, char path[64], const char *file_id,
+		      struct mb_err *err)
+{
+	uint8_t first;
+	char folder[3];
+	int rc;
+
+	snprintf(folder, sizeof(folder), "%.2s", file_id);
+	snprintf(path, 64, "%s/%s", folder, file_id);
+	if (!hex_decode(&first, 1, folder))
+		return place_failed(err, -EINVAL, path);
+	if (w->folders[first / 64] >> first % 64 & 1)
+		return 0;
+	rc = beneath_make_dir(w->dir_fd, folder, 0777);
+	if (rc < 0 && rc != -EEXIST)
+		return place_failed(err, rc, folder);
+	w->folders[first / 64] |= (uint64_t)1 << first % 64;
+	return 0;
+}
+
+static bool is_cancelled(const struct mb_writer *w)
+{
+	return w->wish.cancelled && w->wish.cancelled();
+}
+
+static int copy_content(struct mb_writer *w, struct payload_writer *p,
+			const struct mb_content *content, int64_t *size)
+{
+	for (*size = 0;;) {
+		ssize_t n;
+		int rc;
+
+		if (is_cancelled(w))
+			return -ECANCELED;
+		n = content->read(content->arg, w->piece, CONTENT_PIECE, *size);
+		if (n <= 0)
+			return (int)n;
+		rc = payload_write(p, w->piece, (size_t)n);
+		if (rc < 0)
+			return rc;
+		*size += n;
+		w->wish.counts->bytes += (uint64_t)n;
+	}
+}
+
+/* A key for one content, wrapped in the record. */
+static int new_key(struct mb_writer *w, struct mb_record *rec,
+		   uint8_t key[KEY_LEN], struct mb_err *err)
+{
+	uint32_t class = pick_class(&w->keyring, rec->protection_class);
+	int rc = crypto_random(key, KEY_LEN);
+
+	if (rc == 0)
+		rc = keyring_wrap(&w->keyring, rec->wrapped_key, key, class);
+	if (rc < 0)
+		return mb_err_set(err, rc, "no key for protection class %u: %s",
+				  class, strerror(-rc));
+	rec->protection_class = (uint8_t) class;
+	rec->wrapped_key_len = STORED_KEY_LEN;
+	return 0;
+}
+
+static int fill_payload(struct mb_writer *w, struct mb_record *rec,
+			const char *path, const uint8_t *key,
+			const struct mb_content *content, struct mb_err *err)
+{
+	mb_auto(payload_writer_free) struct payload_writer *p = NULL;
+	int rc = payload_create(&p, w->dir_fd, path, key, rec->digest_len);
+
+	if (rc < 0)
+		return place_failed(err, rc, path);
+	rc = copy_content(w, p, content, &rec->size);
+	if (rc == 0)
+		rc = payload_finish(p, rec->digest);
+	if (rc == -ECANCELED)
+		return mb_err_set(err, rc, "cancelled");
+	if (rc < 0)
+		return mb_err_set(err, rc, "%.*s-%.*s: %s", SHOW(rec->domain),
+				  SHOW(rec->path), strerror(-rc));
+	return 0;
+}
+
+/*
+ * A payload with new content; the record gets key, size and digest of it.
+ * After an error no file is left.
+ */
+static int write_payload(struct mb_writer *w, struct mb_record *rec,
+			 const struct mb_content *content, struct mb_err *err)
+{
+	uint8_t key[KEY_LEN];
+	char path[64];
+	int rc = make_place(w, path, rec->file_id, err);
+
+	rec->wrapped_key_len = 0;
+	if (rec->digest_len != SHA256_LEN)
+		rec->digest_len = SHA1_LEN;
+	if (rc == 0 && w->encrypted)
+		rc = new_key(w, rec, key, err);
+	if (rc == 0) {
+		rc = fill_payload(w, rec, path, w->encrypted ? key : NULL,
+				  content, err);
+		if (rc < 0 && rc != -EEXIST)
+			beneath_remove(w->dir_fd, path);
+	}
+	crypto_wipe(key, sizeof(key));
+	if (rc == 0)
+		w->wish.counts->written++;
+	return rc;
+}
+
+static int share_payload(struct mb_writer *w, const struct mb_record *rec,
+			 struct mb_err *err)
+{
+	struct payload_place from;
+	char to[64];
+	int rc;
+
+	if (!rec->file_id[0])
+		return 0;
+	rc = payload_locate(&from, &w->like->places, rec->file_id);
+	if (rc == -ENOENT || rc == -EBADMSG)
+		return 0; /* what is missing stays missing */
+	if (rc == 0)
+		rc = make_place(w, to, rec->file_id, err);
+	if (rc < 0)
+		return mb_err_set(err, rc, "payload %s: %s", rec->file_id,
+				  strerror(-rc));
+	rc = share_file(&w->sharing, from.dir_fd, from.path, w->dir_fd, to);
+	if (rc == -ECANCELED)
+		return mb_err_set(err, rc, "cancelled");
+	if (rc < 0)
+		return mb_err_set(err, rc, "payload %s: %s", rec->file_id,
+				  strerror(-rc));
+	w->wish.counts->shared++;
+	w->wish.counts->copied = w->sharing.copied;
+	return 0;
+}
+
+static ssize_t read_kept(void *arg, void *out, size_t len, int64_t off)
+{
+	return mb_reader_pread(arg, out, len, off);
+}
+
+MB_DEFINE_AUTO(struct mb_reader, mb_reader_free)
+
+/* Decrypted, or encrypted anew; left out if it cannot be read. */
+static int convert_payload(struct mb_writer *w, struct mb_record *rec,
+			   struct mb_err *err)
+{
+	mb_auto(mb_reader_free) struct mb_reader *reader = NULL;
+	struct mb_content content = { .read = read_kept };
+	uint8_t digest_len = rec->digest_len;
+	int64_t size = rec->size;
+	struct mb_err why;
+	int rc = mb_reader_open(&reader, w->like, rec, &why);
+
+	rec->wrapped_key_len = 0;
+	content.arg = reader;
+	if (rc == 0)
+		rc = write_payload(w, rec, &content, &why);
+	if (rc == 0) {
+		/* it is what the entry looks like that is kept */
+		rec->digest_len = digest_len;
+		rec->size = size;
+		return 0;
+	}
+	if (rc != -ENODATA && rc != -EBADMSG && rc != -EIO && rc != -ENOKEY) {
+		*err = why;
+		return rc;
+	}
+	note(w, "%.*s-%.*s: left without content: %s", SHOW(rec->domain),
+	     SHOW(rec->path), why.text);
+	rec->digest_len = 0;
+	rec->size = size;
+	return 0;
+}
+
+/* --- records ------------------------------------------------------------- */
+
+/* For Manifest.plist, which lists the apps that are in the backup. */
+static int remember_domain(struct mb_writer *w, struct mb_slice domain)
+{
+	char **list;
+	char *name;
+
+	if (!w->wish.partial)
+		return 0;
+	/* entries come domain by domain, so a look at the last will do */
+	if (w->domain_count) {
+		const char *last = w->domains[w->domain_count - 1];
+
+		if (strlen(last) == domain.len &&
+		    !memcmp(last, domain.ptr, domain.len))
+			return 0;
+	}
+	list = reallocarray(w->domains, w->domain_count + 1, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	w->domains = list;
+	name = strndup(domain.ptr, domain.len);
+	if (!name)
+		return -ENOMEM;
+	w->domains[w->domain_count++] = name;
+	return 0;
+}
+
+static int add_row(struct mb_writer *w, const struct mb_record *rec,
+		   struct view archive, struct mb_err *err)
+{
+	struct mb_slice id = rec->row_id;
+	int rc;
+
+	if (!id.len)
+		id = (struct mb_slice){ rec->file_id, strlen(rec->file_id) };
+	rc = remember_domain(w, rec->domain);
+	if (rc < 0)
+		return out_of_memory(err);
+	rc = manifest_add(w->manifest, id, rec->domain, rec->path, rec->type,
+			  archive, err);
+	if (rc < 0)
+		return rc;
+	w->wish.counts->entries++;
+	w->wish.counts->files += rec->type == MB_FILE;
+	return 0;
+}
+
+struct xattr_list {
+	struct mbfile_xattr *items;
+	size_t count;
+};
+
+static int list_xattr(void *arg, struct mb_slice name, struct mb_slice value)
+{
+	struct xattr_list *list = arg;
+	struct mbfile_xattr *items =
+		reallocarray(list->items, list->count + 1, sizeof(*items));
+
+	if (!items)
+		return -ENOMEM;
+	items[list->count++] = (struct mbfile_xattr){ name, value };
+	list->items = items;
+	return 0;
+}
+
+/* The attributes of a record of @like, in the form of Manifest.db. */
+static int kept_xattrs(const struct mb_record *rec, struct buf *out)
+{
+	struct xattr_list list = { 0 };
+	size_t left_out;
+	int rc = 0;
+
+	if (rec->xattrs_form == MB_XATTRS_PLIST)
+		return buf_add(out, rec->xattrs.ptr, rec->xattrs.len);
+	rc = mb_record_each_xattr(rec, list_xattr, &list);
+	if (rc == 0 && list.count)
+		rc = mbfile_encode_xattrs(out, list.items, list.count,
+					  &left_out);
+	free(list.items);
+	return rc;
+}
+
+static int encode_and_add(struct mb_writer *w, const struct mb_record *rec,
+			  const struct buf *xattrs, struct mb_slice base,
+			  struct mb_err *err)
+{
+	mb_auto(buf_release) struct buf archive = { 0 };
+
+	if (mbfile_encode(&archive, rec, view_of(xattrs->ptr, xattrs->len),
+			  view_of(base.ptr, base.len)) < 0)
+		return out_of_memory(err);
+	return add_row(w, rec, view_of(archive.ptr, archive.len), err);
+}
+
+int mb_writer_keep(struct mb_writer *w, const struct mb_record *kept,
+		   struct mb_err *err)
+{
+	mb_auto(buf_release) struct buf xattrs = { 0 };
+	struct mb_record rec = *kept; /* borrows what the other owns */
+	bool same = w->same_keys || rec.type != MB_FILE;
+	int rc = 0;
+
+	if (rec.type == MB_FILE)
+		rc = same ? share_payload(w, &rec, err) :
+			    convert_payload(w, &rec, err);
+	if (rc < 0)
+		return rc;
+	if (same && rec.archive.len)
+		return add_row(w, &rec,
+			       view_of(rec.archive.ptr, rec.archive.len), err);
+	if (kept_xattrs(&rec, &xattrs) < 0)
+		return out_of_memory(err);
+	return encode_and_add(w, &rec, &xattrs, rec.archive, err);
+}
+
+static uint32_t type_bits(enum mb_type type)
+{
+	return type == MB_DIR ? S_IFDIR : type == MB_LINK ? S_IFLNK : S_IFREG;
+}
+
+/* As far as the entry says; the payload's part comes later. */
+static int describe(struct mb_record *rec, const struct mb_entry *entry,
+		    struct mb_err *err)
+{
+	const struct mb_record *base = entry->base;
+
+	*rec = (struct mb_record){
+		.domain = entry->domain,
+		.path = entry->path,
+		.type = entry->type,
+		.mode = type_bits(entry->type) | (entry->permissions & 07777),
+		.uid = entry->uid,
+		.gid = entry->gid,
+		.inode = entry->inode,
+		.bsd_flags = entry->bsd_flags,
+		.protection_class = entry->protection_class,
+		.mtime = entry->mtime,
+		.ctime = entry->ctime,
+		.birth = entry->birth,
+	};
+	if (entry->type == MB_LINK)
+		rec->target = entry->target;
+	if (base && base->file_id[0]) {
+		memcpy(rec->file_id, base->file_id, sizeof(rec->file_id));
+		rec->row_id = base->row_id;
+	} else if (record_file_id(rec->file_id, rec->domain, rec->path) < 0) {
+		return mb_err_set(err, -EIO, "cannot compute a file ID");
+	}
+	if (entry->type == MB_FILE && base && base->type == MB_FILE) {
+		memcpy(rec->wrapped_key, base->wrapped_key,
+		       sizeof(rec->wrapped_key));
+		rec->wrapped_key_len = base->wrapped_key_len;
+		memcpy(rec->digest, base->digest, sizeof(rec->digest));
+		rec->digest_len = base->digest_len;
+		rec->size = base->size;
+	}
+	return 0;
+}
+
+static int entry_payload(struct mb_writer *w, struct mb_record *rec,
+			 const struct mb_entry *entry, struct mb_err *err)
+{
+	if (entry->type != MB_FILE)
+		return 0;
+	if (entry->content)
+		return write_payload(w, rec, entry->content, err);
+	if (!entry->base)
+		return mb_err_set(err, -EINVAL, "a file without content");
+	return w->same_keys ? share_payload(w, rec, err) :
+			      convert_payload(w, rec, err);
+}
+
+static int entry_xattrs(struct mb_writer *w, const struct mb_entry *entry,
+			struct buf *out, struct mb_err *err)
+{
+	struct xattr_list list = { 0 };
+	size_t left_out = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < entry->xattr_count && rc == 0; i++)
+		rc = list_xattr(&list, entry->xattrs[i].name,
+				entry->xattrs[i].value);
+	if (rc == 0 && list.count)
+		rc = mbfile_encode_xattrs(out, list.items, list.count,
+					  &left_out);
+	free(list.items);
+	if (rc < 0)
+		return out_of_memory(err);
+	if (left_out || out->len > XATTRS_MAX)
+		note(w, "%.*s-%.*s: its attributes %s", SHOW(entry->domain),
+		     SHOW(entry->path),
+		     left_out ? "with names that are no UTF-8 are left out" :
+				"are more than a device keeps, and left out");
+	if (out->len > XATTRS_MAX)
+		buf_release(out);
+	return 0;
+}
+
+int mb_writer_add(struct mb_writer *w, const struct mb_entry *entry,
+		  struct mb_err *err)
+{
+	mb_auto(buf_release) struct buf xattrs = { 0 };
+	struct mb_slice archive = { 0 };
+	struct mb_record rec;
+	int rc;
+
+	rc = describe(&rec, entry, err);
+	if (rc == 0)
+		rc = entry_payload(w, &rec, entry, err);
+	if (rc == 0)
+		rc = entry_xattrs(w, entry, &xattrs, err);
+	if (rc < 0)
+		return rc;
+	if (entry->base)
+		archive = entry->base->archive;
+	return encode_and_add(w, &rec, &xattrs, archive, err);
+}
+
+/* --- the end ------------------------------------------------------------- */
+
+static int write_list(struct mb_writer *w, const char *name,
+		      const struct buf *content, struct mb_err *err)
+{
+	return beneath_write_file(w->dir_fd, name,
+				  view_of(content->ptr, content->len), 0666,
+				  err);
+}
+
+static int write_info(struct mb_writer *w, struct mb_err *err)
+{
+	const struct mb_backup_info *about =
+		w->like ? &w->like->info : w->wish.about;
+	mb_auto(buf_release) struct buf out = { 0 };
+	struct info_plist info = { 0 };
+	uint8_t guid[16];
+	int rc;
+
+	if (w->like && beneath_read_file(w->like->dir_fd, "Info.plist",
+					 INFO_PLIST_MAX, &out, NULL) == 0)
+		return write_list(w, "Info.plist", &out, err);
+	rc = crypto_random(guid, sizeof(guid));
+	if (rc < 0)
+		return mb_err_set(err, rc, "no random numbers");
+	if (about) {
+		info.device_name = (char *)about->device_name;
+		info.product_type = (char *)about->product_type;
+		info.product_name = (char *)about->product_name;
+		info.product_version = (char *)about->product_version;
+		info.build_version = (char *)about->build_version;
+		info.serial_number = (char *)about->serial_number;
+		info.udid = (char *)about->udid;
+		info.date = about->date;
+	}
+	if (!info.date)
+		info.date = time(NULL);
+	rc = info_plist_make(&out, &info, guid);
+	return rc < 0 ? out_of_memory(err) :
+			write_list(w, "Info.plist", &out, err);
+}
+
+static bool has_domain(void *arg, const char *bundle_id)
+{
+	static const char prefix[] = "AppDomain-";
+	const struct mb_writer *w = arg;
+
+	for (size_t i = 0; i < w->domain_count; i++)
+		if (!strncmp(w->domains[i], prefix, sizeof(prefix) - 1) &&
+		    !strcmp(w->domains[i] + sizeof(prefix) - 1, bundle_id))
+			return true;
+	return false;
+}
+
+static int write_manifest_plist(struct mb_writer *w, struct mb_err *err)
+{
+	mb_auto(buf_release) struct buf out = { 0 };
+	struct manifest_plist_edit edit = {
+		.encrypted = w->encrypted,
+		.keybag = view_of(w->new_keybag.ptr, w->new_keybag.len),
+		.manifest_db = true,
+		.keeps_app = w->wish.partial ? has_domain : NULL,
+		.arg = w,
+	};
+	int from_fd = -1, rc;
+
+	if (w->encrypted)
+		edit.key = view_of(w->manifest_key, sizeof(w->manifest_key));
+	if (w->like)
+		from_fd = w->like->plist_fd;
+	if (from_fd < 0)
+		edit.date = time(NULL);
+	rc = manifest_plist_make(&out, from_fd,
+				 from_fd < 0 ? NULL : "Manifest.plist", &edit,
+				 err);
+	return rc < 0 ? rc : write_list(w, "Manifest.plist", &out, err);
+}
+
+static int write_status(struct mb_writer *w, struct mb_err *err)
+{
+	mb_auto(buf_release) struct buf out = { 0 };
+	int64_t date = w->like ? w->like->info.date : 0;
+	uint8_t uuid[16];
+	int rc = crypto_random(uuid, sizeof(uuid));
+
+	if (rc < 0)
+		return mb_err_set(err, rc, "no random numbers");
+	rc = status_plist_make(&out, uuid, date ? date : time(NULL));
+	return rc < 0 ? out_of_memory(err) :
+			write_list(w, "Status.plist", &out, err);
+}
+
+int mb_writer_commit(struct mb_writer *w, bool sync, struct mb_err *err)
+{
+	int rc = manifest_finish(w->manifest, err);
+
+	if (rc == 0)
+		rc = write_info(w, err);
+	if (rc == 0)
+		rc = write_manifest_plist(w, err);
+	if (rc == 0 && sync && syncfs(w->dir_fd) < 0)
+		rc = mb_err_set(err, -errno, "cannot sync: %s",
+				strerror(errno));
+	/* the last: it is what says that all is there */
+	return rc < 0 ? rc : write_status(w, err);
+}
+
+int mb_writer_unlock(const struct mb_writer *w, struct mb_backup *made,
+		     struct mb_err *err)
+{
+	if (!made->info.encrypted)
+		return 0;
+	if (!w->same_keys)
+		return mb_backup_unlock(made, w->derived_key, err);
+	if (memcmp(&made->keybag, &w->like->keybag, sizeof(made->keybag)))
+		return mb_err_set(err, -EBADMSG,
+				  "the key bag is not the one it was");
+	made->keyring = w->keyring;
+	made->unlocked = true;
+	return 0;
+}
