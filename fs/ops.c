@@ -644,13 +644,28 @@ static void reply_xattr(fuse_req_t req, int rc, const struct buf *value,
 		fuse_reply_buf(req, (const char *)value->ptr, value->len);
 }
 
+/*
+ * Links have none: the kernel would not let anybody read them, and who copies
+ * what is listed would fail.
+ *
+ * The folder of our own has the attributes of the root: through an overlay,
+ * whose root is not ours, it can be seen by its name.
+ */
+static bool xattrs_of(struct mount *m, fuse_ino_t ino, uint32_t *node)
+{
+	*node = ino == OWN_DIR_INO ? MB_ROOT : (uint32_t)ino;
+	return ino == OWN_DIR_INO ||
+	       (!own_is(ino) && mb_tree_get_type(m->tree, *node) != MB_LINK);
+}
+
 static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 			size_t size)
 {
 	mb_auto(buf_release) struct buf value = { 0 };
-	struct mount *m = mount_of(req);
-	int rc = own_is(ino) ? -ENODATA :
-			       xattrs_get(m, (uint32_t)ino, name, &value);
+	uint32_t node;
+	int rc = xattrs_of(mount_of(req), ino, &node) ?
+			 xattrs_get(mount_of(req), node, name, &value) :
+			 -ENODATA;
 
 	reply_xattr(req, rc, &value, size);
 }
@@ -658,8 +673,10 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	mb_auto(buf_release) struct buf names = { 0 };
-	struct mount *m = mount_of(req);
-	int rc = own_is(ino) ? 0 : xattrs_list(m, (uint32_t)ino, &names);
+	uint32_t node;
+	int rc = xattrs_of(mount_of(req), ino, &node) ?
+			 xattrs_list(mount_of(req), node, &names) :
+			 0;
 
 	reply_xattr(req, rc, &names, size);
 }

@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "options.h"
+
 #define PREFIX "user."
 #define OURS "larder."
 
@@ -64,8 +66,27 @@ static int offer_own(void *arg, struct mb_slice name, struct mb_slice value)
 	return offer(arg, full, value.ptr, value.len);
 }
 
-static int offer_root(struct walk *w, const struct mb_backup_info *info)
+/*
+ * What a copy or an overlay of this mount has to know to find its entries in
+ * the backup again; only where it is not the default.
+ */
+static int offer_options(struct walk *w, const struct options *o)
 {
+	int rc = 0;
+
+	if (o->view == MB_VIEW_DEVICE)
+		rc = offer_text(w, PREFIX OURS "view", "device");
+	if (rc == 0 && o->file_mode >= 0)
+		rc = offer_text(w, PREFIX OURS "file-mode", "%03o",
+				o->file_mode);
+	if (rc == 0 && o->dir_mode >= 0)
+		rc = offer_text(w, PREFIX OURS "dir-mode", "%03o", o->dir_mode);
+	return rc;
+}
+
+static int offer_root(struct walk *w, const struct mount *m)
+{
+	const struct mb_backup_info *info = mb_backup_get_info(m->backup);
 	int rc = offer_text(w, PREFIX OURS "source", "%s", info->source);
 
 	if (rc == 0 && info->udid)
@@ -73,7 +94,7 @@ static int offer_root(struct walk *w, const struct mb_backup_info *info)
 	if (rc == 0)
 		rc = offer_text(w, PREFIX OURS "encrypted", "%s",
 				info->encrypted ? "yes" : "no");
-	return rc;
+	return rc ? rc : offer_options(w, m->options);
 }
 
 static int offer_birth(struct walk *w, struct timespec birth)
@@ -136,7 +157,7 @@ static int walk(struct mount *m, uint32_t node, struct walk *w)
 	int rc;
 
 	if (node == MB_ROOT)
-		return offer_root(w, mb_backup_get_info(m->backup));
+		return offer_root(w, m);
 	rc = mb_tree_record(m->tree, node, &rec, NULL);
 	if (rc == 0)
 		rc = offer_record(w, &rec);
