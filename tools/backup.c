@@ -239,7 +239,8 @@ static plist_t make_request(const char *udid, const struct wish *wish)
 static int transfer(struct backup *b, struct mb_err *err)
 {
 	const char *udid = b->job.udid;
-	const struct host_dir dir = { staging_get_fd(b->staging), udid };
+	const struct host_dir dir = { .fd = staging_get_fd(b->staging),
+				      .udid = udid };
 	int rc;
 
 	progress_begin(b->job.progress, "backing up");
@@ -309,11 +310,12 @@ static int commit(struct backup *b, struct mb_err *err)
 static int make_backup(struct backup *b, const struct common *c,
 		       struct mb_err *err)
 {
-	int rc = device_job_find(&b->job, &b->wish->device, c, err);
+	int rc = device_job_start(&b->job, &b->wish->device, c, err);
 
-	if (rc < 0)
-		return rc;
-	rc = prepare(b, err);
+	if (rc == 0)
+		rc = device_job_find(&b->job, &b->wish->device, err);
+	if (rc == 0)
+		rc = prepare(b, err);
 	if (rc == 0)
 		rc = device_job_connect(&b->job, err);
 	if (rc == 0)
@@ -323,18 +325,6 @@ static int make_backup(struct backup *b, const struct common *c,
 }
 
 /* --- after --------------------------------------------------------------- */
-
-static void format_duration(char *out, size_t size, double seconds)
-{
-	long s = (long)(seconds + 0.5);
-
-	if (s < 60)
-		snprintf(out, size, "%.1f s", seconds);
-	else if (s < 3600)
-		snprintf(out, size, "%ld min %ld s", s / 60, s % 60);
-	else
-		snprintf(out, size, "%ld h %ld min", s / 3600, s % 3600 / 60);
-}
 
 static void say_summary(const struct backup *b)
 {

@@ -62,7 +62,13 @@ int device_option(struct device_wish *wish, const struct command *command,
 static void look(void *arg, struct progress_state *state)
 {
 	const struct device_job *job = arg;
+	const struct mb_writer_counts *staged = job->staged;
 
+	if (staged) {
+		state->files = staged->files;
+		state->bytes = staged->bytes;
+		return;
+	}
 	state->files = job->counts.received_files + job->counts.sent_files;
 	state->bytes = job->counts.received_bytes + job->counts.sent_bytes;
 	state->percent = job->counts.percent;
@@ -123,8 +129,8 @@ static void post(struct device_job *job, const char *name)
 
 /* --- the way to the device ----------------------------------------------- */
 
-int device_job_find(struct device_job *job, const struct device_wish *wish,
-		    const struct common *c, struct mb_err *err)
+int device_job_start(struct device_job *job, const struct device_wish *wish,
+		     const struct common *c, struct mb_err *err)
 {
 	int rc;
 
@@ -141,6 +147,14 @@ int device_job_find(struct device_job *job, const struct device_wish *wish,
 	watch_set_timeout(job->timeout_ms < ANSWER_TIMEOUT_MS ?
 				  job->timeout_ms :
 				  ANSWER_TIMEOUT_MS);
+	return 0;
+}
+
+int device_job_find(struct device_job *job, const struct device_wish *wish,
+		    struct mb_err *err)
+{
+	int rc;
+
 	rc = choose_device(&job->device, wish->udid, wish->network, err);
 	if (rc < 0)
 		return rc;
@@ -156,6 +170,8 @@ int device_job_begin(struct device_job *job, struct mb_err *err)
 
 	if (rc < 0)
 		return rc;
+	if (job->name) /* begun again */
+		return 0;
 	describe_device(about, sizeof(about), job->device);
 	job->name = strdup(about);
 	return job->name ? 0 : mb_err_set(err, -ENOMEM, "out of memory");
@@ -235,15 +251,18 @@ int device_job_connect(struct device_job *job, struct mb_err *err)
 }
 
 /* What the device says, and what went wrong here before it did. */
-static int judge(struct device_job *job, const struct session_end *end,
-		 struct mb_err *err)
+static int judge(struct device_job *job, const char *name,
+		 const struct session_end *end, struct mb_err *err)
 {
 	struct mb_err ours;
 	int rc;
 
 	if (end->code == 0)
 		return 0;
-	rc = device_error_describe(end->code, end->description, err);
+	rc = strcmp(name, "Restore") ?
+		     device_error_describe(end->code, end->description, err) :
+		     device_error_describe_restore(end->code, end->description,
+						   err);
 	if (session_get_failure(job->session, &ours) < 0) {
 		progress_note(job->progress, "%s", err->text);
 		*err = ours;
@@ -266,7 +285,7 @@ int device_job_ask(struct device_job *job, const char *name, plist_t request,
 	rc = session_serve(job->session, dir, &end, err);
 	job->asked = false;
 	if (rc == 0)
-		rc = judge(job, &end, err);
+		rc = judge(job, name, &end, err);
 	if (rc == -ECANCELED && job->refused)
 		mb_err_set(err, rc, "cancelled on the device");
 	return rc;
@@ -315,19 +334,8 @@ void device_job_close(struct device_job *job)
 
 int device_job_fail(struct device_job *job, int rc, const struct mb_err *err)
 {
-	json_object *o;
-	int status;
-
 	/* no backup to read was asked for, so this is no fault of one */
 	if (rc == -ENOENT || rc == -ENOTSUP || rc == -EBADMSG || rc == -ENODATA)
 		rc = -EREMOTEIO;
-	if (!job->progress)
-		return fail(rc, err);
-	progress_end(job->progress);
-	status = fail(rc, err);
-	o = json_event("error");
-	json_add_text(o, "message", err->text);
-	json_object_object_add(o, "status", json_object_new_int(status));
-	progress_event(job->progress, o);
-	return status;
+	return progress_fail(job->progress, job->common, rc, err);
 }

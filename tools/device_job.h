@@ -8,6 +8,7 @@
 
 #include "device.h"
 #include "host_dir.h"
+#include "mb/writer.h"
 #include "media.h"
 #include "notices.h"
 #include "progress.h"
@@ -64,6 +65,8 @@ struct device_job {
 	struct link *link;
 	struct session *session;
 	struct session_counts counts;
+	/* what is written on this host before a request; NULL: nothing */
+	const struct mb_writer_counts *staged;
 	const struct common *common;
 	char *udid;
 	char *name;	    /* of the device; printable */
@@ -80,16 +83,23 @@ struct device_job {
 };
 
 /*
- * device_job_find - the device that is meant
+ * device_job_start - progress, and watching for Ctrl-C
  * @job: zero
  *
- * Starts watching for Ctrl-C. Whatever it returns, device_job_close follows.
+ * Whatever it returns, device_job_close follows.
+ */
+int device_job_start(struct device_job *job, const struct device_wish *wish,
+		     const struct common *c, struct mb_err *err);
+
+/*
+ * device_job_find - the device that is meant
+ *
  * The UDID is known then.
  *
  * Returns 0; what choose_device returns.
  */
 int device_job_find(struct device_job *job, const struct device_wish *wish,
-		    const struct common *c, struct mb_err *err);
+		    struct mb_err *err);
 
 /*
  * device_job_begin - wait until the device talks to us

@@ -51,16 +51,6 @@ static inline void mb_auto_passwords_release(struct passwords *p)
 	passwords_release(p);
 }
 
-/* What a property list can carry; the device would see another password. */
-static int check_password(const struct secret *s, struct mb_err *err)
-{
-	if (memchr(s->text, '\0', s->len) ||
-	    utf8_valid_prefix(s->text, s->len) != s->len)
-		return mb_err_set(err, -EINVAL,
-				  "the password is not valid UTF-8 text");
-	return 0;
-}
-
 static int get_new(const struct wish *wish, const struct common *c,
 		   struct secret *s, struct mb_err *err)
 {
@@ -84,9 +74,9 @@ static int get_passwords(struct passwords *p, const struct wish *wish,
 	if (rc == 0 && wish->action != ACTION_OFF)
 		rc = get_new(wish, c, &p->new, err);
 	if (rc == 0)
-		rc = check_password(&p->old, err);
+		rc = secret_check_text(&p->old, err);
 	if (rc == 0)
-		rc = check_password(&p->new, err);
+		rc = secret_check_text(&p->new, err);
 	return rc;
 }
 
@@ -168,8 +158,10 @@ static int change(struct device_job *job, const struct wish *wish,
 		  const struct common *c, struct mb_err *err)
 {
 	mb_auto(passwords_release) struct passwords p = { 0 };
-	int rc = device_job_find(job, &wish->device, c, err);
+	int rc = device_job_start(job, &wish->device, c, err);
 
+	if (rc == 0)
+		rc = device_job_find(job, &wish->device, err);
 	if (rc == 0)
 		rc = device_job_begin(job, err);
 	if (rc == 0)

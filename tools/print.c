@@ -61,6 +61,18 @@ void format_time(char *out, size_t size, int64_t unix_s)
 		snprintf(out, size, "@%lld", (long long)unix_s);
 }
 
+void format_duration(char *out, size_t size, double seconds)
+{
+	long s = (long)(seconds + 0.5);
+
+	if (s < 60)
+		snprintf(out, size, "%.1f s", seconds);
+	else if (s < 3600)
+		snprintf(out, size, "%ld min %ld s", s / 60, s % 60);
+	else
+		snprintf(out, size, "%ld h %ld min", s / 3600, s % 3600 / 60);
+}
+
 json_object *json_text(const char *text, size_t len)
 {
 	mb_auto(buf_release) struct buf clean = { 0 };

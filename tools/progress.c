@@ -98,6 +98,24 @@ void progress_end(struct progress *p)
 	pthread_mutex_unlock(&p->lock);
 }
 
+int progress_fail(struct progress *p, const struct common *c, int rc,
+		  const struct mb_err *err)
+{
+	json_object *o;
+	int status;
+
+	if (p)
+		progress_end(p);
+	status = fail(rc, err);
+	if (!c->json)
+		return status;
+	o = json_event("error");
+	json_add_text(o, "message", err->text);
+	json_object_object_add(o, "status", json_object_new_int(status));
+	json_print(o);
+	return status;
+}
+
 double progress_seconds(const struct progress *p)
 {
 	return now() - p->opened;

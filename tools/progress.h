@@ -57,6 +57,13 @@ void progress_wait(struct progress *p, const char *reason, const char *fmt, ...)
 /* An object of json_event: printed only with --json; used up. */
 void progress_event(struct progress *p, json_object *o);
 
+/*
+ * progress_fail - as fail(), and with --json the event "error"
+ * @p: NULL if it was not opened yet
+ */
+int progress_fail(struct progress *p, const struct common *c, int rc,
+		  const struct mb_err *err);
+
 /* Seconds since progress_open. */
 double progress_seconds(const struct progress *p);
 

@@ -90,6 +90,25 @@ int open_backup(struct mb_backup **out, const char *path,
 	return rc;
 }
 
+int load_backup_keep(struct mb_backup *b, const struct common *c,
+		     struct secret *password, struct mb_err *err)
+{
+	int rc;
+
+	if (!b)
+		return 0;
+	mb_backup_on_note(b, c->quiet ? no_note : note, NULL);
+	rc = unlock_keep(b, &c->unlock, password, err);
+	return rc < 0 ? rc : mb_backup_load(b, err);
+}
+
+int load_backup(struct mb_backup *b, const struct common *c, struct mb_err *err)
+{
+	mb_auto(secret_release) struct secret password = { 0 };
+
+	return load_backup_keep(b, c, &password, err);
+}
+
 int open_loaded(struct mb_backup **out, const char *path,
 		const struct common *c, struct mb_err *err)
 {
@@ -98,9 +117,7 @@ int open_loaded(struct mb_backup **out, const char *path,
 
 	rc = open_backup(&b, path, c, err);
 	if (rc == 0)
-		rc = unlock(b, &c->unlock, err);
-	if (rc == 0)
-		rc = mb_backup_load(b, err);
+		rc = load_backup(b, c, err);
 	if (rc == 0)
 		*out = mb_steal(&b);
 	return rc;

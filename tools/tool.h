@@ -20,7 +20,7 @@ struct command {
 };
 
 extern const struct command cmd_backup, cmd_devices, cmd_doctor, cmd_info,
-	cmd_key, cmd_ls, cmd_pair, cmd_password;
+	cmd_key, cmd_ls, cmd_pack, cmd_pair, cmd_password, cmd_restore;
 
 /* Options that every command takes: larder(1), COMMON OPTIONS. */
 struct common {
@@ -87,6 +87,14 @@ int open_backup(struct mb_backup **out, const char *path,
 int open_loaded(struct mb_backup **out, const char *path,
 		const struct common *c, struct mb_err *err);
 
+/* load_backup - the same of one that is open; NULL: nothing to do */
+int load_backup(struct mb_backup *backup, const struct common *c,
+		struct mb_err *err);
+
+/* load_backup_keep - and keeps the password, unless a key file was enough */
+int load_backup_keep(struct mb_backup *backup, const struct common *c,
+		     struct secret *password, struct mb_err *err);
+
 MB_DEFINE_AUTO(struct mb_backup, mb_backup_free)
 
 /* print.c: results on standard output */
@@ -97,6 +105,9 @@ void print_name(const char *name, size_t len);
 void format_bytes(char *out, size_t size, uint64_t bytes);
 /* "2024-06-15 10:00:00 +0000", in local time */
 void format_time(char *out, size_t size, int64_t unix_s);
+
+/* "4.2 s", "3 min 20 s", "2 h 5 min" */
+void format_duration(char *out, size_t size, double seconds);
 
 /* A JSON string; bytes that are no UTF-8 become U+FFFD. */
 json_object *json_text(const char *text, size_t len);

@@ -14,10 +14,20 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "bytes.h"
 #include "cleanup.h"
 #include "exit_status.h"
 
 extern char **environ;
+
+int secret_check_text(const struct secret *s, struct mb_err *err)
+{
+	if (memchr(s->text, '\0', s->len) ||
+	    utf8_valid_prefix(s->text, s->len) != s->len)
+		return mb_err_set(err, -EINVAL,
+				  "the password is not valid UTF-8 text");
+	return 0;
+}
 
 void secret_release(struct secret *s)
 {

@@ -24,6 +24,13 @@ static inline void mb_auto_secret_release(struct secret *s)
 }
 
 /*
+ * secret_check_text - is it what a property list can carry?
+ *
+ * A device would see another password. Returns 0; -EINVAL.
+ */
+int secret_check_text(const struct secret *s, struct mb_err *err);
+
+/*
  * secret_from_file - the first line of a file, without its end
  *
  * Returns 0; -ENOKEY if there is nothing in it; -EIO.

@@ -17,10 +17,14 @@ static const char *environment_passfile(void)
 	return path && *path ? path : NULL;
 }
 
+static bool password_given(const struct unlock_source *source)
+{
+	return source->passfile || source->extpass || environment_passfile();
+}
+
 bool unlock_source_given(const struct unlock_source *source)
 {
-	return source->keyfile || source->passfile || source->extpass ||
-	       environment_passfile();
+	return source->keyfile || password_given(source);
 }
 
 int unlock_get_password(const struct unlock_source *source, const char *prompt,
@@ -40,8 +44,7 @@ static int get_password(struct mb_backup *backup,
 			struct mb_err *err)
 {
 	const struct mb_backup_info *info = mb_backup_get_info(backup);
-	bool asks = !source->passfile && !source->extpass &&
-		    !environment_passfile();
+	bool asks = !password_given(source);
 	struct mb_err prompt; /* for its printable text */
 	int rc;
 
@@ -51,23 +54,48 @@ static int get_password(struct mb_backup *backup,
 	return rc < 0 && asks ? mb_err_prefix(err, rc, "%s", info->source) : rc;
 }
 
-int unlock_derive(struct mb_backup *backup, const struct unlock_source *source,
-		  uint8_t key[MB_DERIVED_KEY_LEN], struct mb_err *err)
+static int derive(struct mb_backup *backup, const struct unlock_source *source,
+		  struct secret *password, uint8_t key[MB_DERIVED_KEY_LEN],
+		  struct mb_err *err)
 {
-	mb_auto(secret_release) struct secret password = { 0 };
 	bool terminal = isatty(STDERR_FILENO);
-	int rc;
+	int rc = get_password(backup, source, password, err);
 
-	if (source->keyfile)
-		return key_file_read(source->keyfile, backup, key, err);
-	rc = get_password(backup, source, &password, err);
 	if (rc < 0)
 		return rc;
 	if (terminal)
 		fputs("Unlocking, this takes some seconds ...", stderr);
-	rc = mb_backup_derive(backup, password.text, password.len, key, err);
+	rc = mb_backup_derive(backup, password->text, password->len, key, err);
 	if (terminal)
 		fputs("\r\033[K", stderr);
+	return rc;
+}
+
+int unlock_derive(struct mb_backup *backup, const struct unlock_source *source,
+		  uint8_t key[MB_DERIVED_KEY_LEN], struct mb_err *err)
+{
+	mb_auto(secret_release) struct secret password = { 0 };
+
+	if (source->keyfile)
+		return key_file_read(source->keyfile, backup, key, err);
+	return derive(backup, source, &password, key, err);
+}
+
+int unlock_keep(struct mb_backup *backup, const struct unlock_source *source,
+		struct secret *password, struct mb_err *err)
+{
+	uint8_t key[MB_DERIVED_KEY_LEN];
+	int rc;
+
+	if (!mb_backup_get_info(backup)->encrypted)
+		return 0;
+	if (source->keyfile && !password_given(source))
+		rc = key_file_read(source->keyfile, backup, key, err);
+	else
+		rc = derive(backup, source, password, key, err);
+	if (rc == 0)
+		rc = mb_backup_unlock(backup, key, err);
+	explicit_bzero(key, sizeof(key));
 	return rc;
 }
 

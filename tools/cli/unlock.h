@@ -37,6 +37,14 @@ int unlock_get_password(const struct unlock_source *source, const char *prompt,
 int unlock_derive(struct mb_backup *backup, const struct unlock_source *source,
 		  uint8_t key[MB_DERIVED_KEY_LEN], struct mb_err *err);
 
+/*
+ * unlock_keep - derive and unlock; at once 0 for a backup that is not encrypted
+ * @password: the one that fits; left empty if a key file took its place, which
+ *            happens only if there is no other source
+ */
+int unlock_keep(struct mb_backup *backup, const struct unlock_source *source,
+		struct secret *password, struct mb_err *err);
+
 /* unlock - derive and unlock; at once 0 for a backup that is not encrypted */
 int unlock(struct mb_backup *backup, const struct unlock_source *source,
 	   struct mb_err *err);

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,6 +15,7 @@
 #include "bytes.h"
 #include "cleanup.h"
 #include "host_dir.h"
+#include "workdir.h"
 
 /*
  * How a version takes its place, and what a crash in between leaves:
@@ -123,51 +123,15 @@ static int name_things(struct staging *s, struct mb_err *err)
 
 /* --- one run at a time --------------------------------------------------- */
 
-static bool is_still_there(const struct staging *s)
-{
-	struct stat held, there;
-
-	return fstat(s->state_fd, &held) == 0 &&
-	       beneath_stat(s->dir_fd, s->state, &there) == 0 &&
-	       held.st_ino == there.st_ino && held.st_dev == there.st_dev;
-}
-
-/*
- * The folder of the run's state is the lock too. Whoever waits for nothing
- * may have opened a folder that its owner has just removed: then again.
- */
 static int lock_state(struct staging *s, struct mb_err *err)
 {
-	for (int attempt = 0; attempt < 100; attempt++) {
-		int rc = beneath_make_dir(s->dir_fd, s->state, 0700);
-
-		if (rc < 0 && rc != -EEXIST)
-			return mb_err_set(err, rc, "cannot create %s/%s: %s",
-					  s->dir, s->state, strerror(-rc));
-		s->state_fd = beneath_open_dir(s->dir_fd, s->state);
-		if (s->state_fd == -ENOENT)
-			continue;
-		if (s->state_fd < 0)
-			return failed(s->state_fd, "cannot open", s->state,
-				      err);
-		if (flock(s->state_fd, LOCK_EX | LOCK_NB) < 0 &&
-		    errno == EWOULDBLOCK) {
-			/* what is in it is not ours to clear away */
-			close(s->state_fd);
-			s->state_fd = -1;
-			return mb_err_set(
-				err, -EBUSY,
-				"%s is being worked on by another larder",
-				s->target);
-		}
-		/* without locks (some network file systems): nobody else */
-		if (is_still_there(s))
-			return 0;
-		close(s->state_fd);
-		s->state_fd = -1;
-	}
-	return mb_err_set(err, -EBUSY, "%s/%s comes and goes", s->dir,
-			  s->state);
+	s->state_fd = workdir_open(s->dir_fd, s->state, err);
+	if (s->state_fd == -EBUSY)
+		return mb_err_set(err, -EBUSY,
+				  "%s is being worked on by another larder",
+				  s->target);
+	return s->state_fd < 0 ? mb_err_prefix(err, s->state_fd, "%s", s->dir) :
+				 0;
 }
 
 /* --- what a killed run left ---------------------------------------------- */
@@ -224,21 +188,6 @@ static int remove_if_there(int fd, const char *name)
 	return rc == -ENOENT ? 0 : rc;
 }
 
-/* Never over something; @from and @to are names in the two folders. */
-static int rename_new(int from_fd, const char *from, int to_fd, const char *to)
-{
-	struct stat st;
-
-	if (renameat2(from_fd, from, to_fd, to, RENAME_NOREPLACE) == 0)
-		return 0;
-	if (errno != EINVAL && errno != ENOSYS)
-		return -errno;
-	/* a file system without this flag; nobody else is here */
-	if (is_there(to_fd, to, &st))
-		return -EEXIST;
-	return renameat(from_fd, from, to_fd, to) < 0 ? -errno : 0;
-}
-
 static int keep_before(struct staging *s, const char *name);
 
 /* See the head of this file. */
@@ -254,7 +203,8 @@ static int recover(struct staging *s, struct mb_err *err)
 
 	if (is_there(s->state_fd, PREVIOUS, &st) &&
 	    !is_there(s->dir_fd, s->name, &st))
-		rc = rename_new(s->state_fd, PREVIOUS, s->dir_fd, s->name);
+		rc = beneath_rename_new(s->state_fd, PREVIOUS, s->dir_fd,
+					s->name);
 	if (rc < 0)
 		return failed(rc, "cannot put back", s->target, err);
 	if (read_intent(s, &intent) && intent.keep_as[0] &&
@@ -487,7 +437,7 @@ static int keep_before(struct staging *s, const char *name)
 	if (rc == 0)
 		rc = kept_write(s, &k);
 	if (rc == 0)
-		rc = rename_new(s->state_fd, before, s->dir_fd, name);
+		rc = beneath_rename_new(s->state_fd, before, s->dir_fd, name);
 	return rc;
 }
 
@@ -502,7 +452,8 @@ static int prune(struct staging *s, size_t keep)
 	size_t drop = k.count > keep ? k.count - keep : 0;
 
 	for (size_t i = 0; i < drop && rc == 0; i++) {
-		rc = rename_new(s->dir_fd, k.names[i], s->state_fd, PRUNED);
+		rc = beneath_rename_new(s->dir_fd, k.names[i], s->state_fd,
+					PRUNED);
 		if (rc == 0)
 			rc = remove_if_there(s->state_fd, PRUNED);
 	}
@@ -547,19 +498,12 @@ static int name_version(struct staging *s, char name[NAME_MAX + 1],
 
 /* --- commit -------------------------------------------------------------- */
 
-static int sync_dir(int fd)
-{
-	/* some file systems cannot, and have nothing to sync then */
-	return fsync(fd) < 0 && errno != EINVAL && errno != EOPNOTSUPP ?
-		       -errno :
-		       0;
-}
-
 /* The folders change places, or ready takes an empty one. */
 static int change_places(struct staging *s)
 {
 	if (!s->has_base)
-		return rename_new(s->state_fd, READY, s->dir_fd, s->name);
+		return beneath_rename_new(s->state_fd, READY, s->dir_fd,
+					  s->name);
 	if (renameat2(s->state_fd, READY, s->dir_fd, s->name,
 		      RENAME_EXCHANGE) == 0)
 		return 0;
@@ -591,7 +535,7 @@ static int make_ready(struct staging *s, struct mb_err *err)
 	if (rc == 0)
 		rc = beneath_rename(s->state_fd, from, READY);
 	if (rc == 0)
-		rc = sync_dir(s->state_fd);
+		rc = beneath_sync(s->state_fd);
 	return rc < 0 ? failed(rc, "cannot bring to disk", s->path, err) : 0;
 }
 
@@ -631,13 +575,13 @@ int staging_commit(struct staging *s, int keep,
 		return failed(-ENOENT, "cannot find", s->path, err);
 	intent.inode = st.st_ino;
 	rc = write_intent(s, &intent, err);
-	if (rc == 0 && (rc = sync_dir(s->state_fd)) < 0)
+	if (rc == 0 && (rc = beneath_sync(s->state_fd)) < 0)
 		failed(rc, "cannot bring to disk", s->state, err);
 	if (rc < 0)
 		return rc;
 	rc = change_places(s);
 	if (rc == 0)
-		rc = sync_dir(s->dir_fd);
+		rc = beneath_sync(s->dir_fd);
 	if (rc < 0)
 		return failed(rc, "cannot replace", s->target, err);
 	rc = settle(s, keep, &intent);
