@@ -344,19 +344,6 @@ static int stage(struct restore *r, struct mb_err *err)
 	return rc;
 }
 
-static int keep_staged(struct restore *r, struct mb_err *err)
-{
-	char name[NAME_MAX], stamp[32];
-	time_t now = time(NULL);
-	struct tm tm;
-
-	if (!r->wish.keep_staged || !r->stage.scratch)
-		return 0;
-	strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", gmtime_r(&now, &tm));
-	snprintf(name, sizeof(name), "%s-staged-%s", r->job.udid, stamp);
-	return scratch_keep(r->stage.scratch, name, &r->kept, err);
-}
-
 /* --- the device ---------------------------------------------------------- */
 
 /* By which the device calls the backup; a folder's name, not a path. */
@@ -368,6 +355,19 @@ static const char *identifier(const struct restore *r)
 		if (!strchr("0123456789abcdefABCDEF-", *p))
 			udid = NULL;
 	return udid && *udid && strlen(udid) <= 64 ? udid : r->job.udid;
+}
+
+static int keep_staged(struct restore *r, struct mb_err *err)
+{
+	char name[NAME_MAX], stamp[32];
+	time_t now = time(NULL);
+	struct tm tm;
+
+	if (!r->wish.keep_staged || !r->stage.scratch)
+		return 0;
+	strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", gmtime_r(&now, &tm));
+	snprintf(name, sizeof(name), "%s-staged-%s", identifier(r), stamp);
+	return scratch_keep(r->stage.scratch, name, &r->kept, err);
 }
 
 static int send_apps(struct restore *r, struct mb_err *err)

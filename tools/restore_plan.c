@@ -206,6 +206,9 @@ static void print_device(const struct restore_plan *plan)
 			     (uint64_t)plan->capacity_bytes);
 		line("", "%s free of %s", free_bytes, capacity);
 	}
+	if (plan->free_bytes >= 0 &&
+	    source_get_totals(plan->source)->bytes > (uint64_t)plan->free_bytes)
+		line("", "which may not be enough");
 	if (plan->find_my >= 0)
 		line("Find My", plan->find_my ? "on" : "off");
 }

@@ -28,8 +28,13 @@ static int name_things(struct scratch *s, const char *parent, const char *name,
 		       struct mb_err *err)
 {
 	s->parent = realpath(parent, NULL);
-	if (!s->parent)
-		return failed(-errno, parent, err);
+	if (!s->parent) {
+		int rc = -errno;
+
+		failed(rc, parent, err);
+		/* ENOENT would say that there is no backup to read */
+		return rc == -ENOENT ? -ENOTDIR : rc;
+	}
 	if (asprintf(&s->name, ".larder-%s", name) < 0) {
 		s->name = NULL;
 		return mb_err_set(err, -ENOMEM, "out of memory");

@@ -343,18 +343,13 @@ void identity_release(struct identity *id)
 	*id = (struct identity){ 0 };
 }
 
-static bool is_slice(struct mb_slice a, struct mb_slice b)
-{
-	return a.len == b.len && (!a.len || !memcmp(a.ptr, b.ptr, a.len));
-}
-
 static int note_domain(struct source *s, struct mb_slice domain)
 {
 	struct mb_slice *list;
 
 	/* entries come domain by domain, but in the view of a device */
 	for (size_t i = s->domain_count; i--;)
-		if (is_slice(s->domains[i], domain))
+		if (mb_slice_equal(s->domains[i], domain))
 			return 0;
 	list = reallocarray(s->domains, s->domain_count + 1, sizeof(*list));
 	if (!list)
@@ -404,10 +399,8 @@ ssize_t source_add(struct source *s, struct source_entry entry,
 static int by_name(const void *a, const void *b)
 {
 	const struct mb_slice *x = a, *y = b;
-	size_t len = x->len < y->len ? x->len : y->len;
-	int diff = memcmp(x->ptr, y->ptr, len);
 
-	return diff ? diff : (x->len > y->len) - (x->len < y->len);
+	return mb_slice_compare(*x, *y);
 }
 
 size_t source_get_domains(const struct source *s, struct mb_slice **out)

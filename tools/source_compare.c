@@ -38,11 +38,6 @@ static int differs(const struct judge *j, const struct mb_record *rec,
 			  rec->path.ptr, what);
 }
 
-static bool same(struct mb_slice a, struct mb_slice b)
-{
-	return a.len == b.len && (!a.len || !memcmp(a.ptr, b.ptr, a.len));
-}
-
 static uint64_t hash_pair(struct mb_slice domain, struct mb_slice path)
 {
 	/* the length keeps "a"+"bc" apart from "ab"+"c" */
@@ -111,7 +106,8 @@ static int find(struct judge *j, size_t *number, struct mb_err *err)
 		rc = identity_of(j, slot->number - 1, &domain, &path, err);
 		if (rc < 0)
 			return rc;
-		if (!same(domain, rec->domain) || !same(path, rec->path))
+		if (!mb_slice_equal(domain, rec->domain) ||
+		    !mb_slice_equal(path, rec->path))
 			continue;
 		slot->found = true;
 		*number = slot->number - 1;
@@ -132,7 +128,7 @@ static int compare_kept(struct judge *j, struct mb_err *err)
 
 	if (a->type != b->type || a->mode != b->mode || a->size != b->size ||
 	    !same_time(a->mtime, b->mtime) || a->uid != b->uid ||
-	    a->gid != b->gid || !same(a->target, b->target))
+	    a->gid != b->gid || !mb_slice_equal(a->target, b->target))
 		return differs(j, b, "its record differs", err);
 	/* what is damaged there cannot be whole here */
 	if (mb_reader_check(j->backup, b, &why) < 0 &&
@@ -157,7 +153,7 @@ static int compare_fresh(struct judge *j, const struct source_entry *entry,
 		return differs(j, rec, "its record differs", err);
 	if (!attributes_equal(&p.attributes, rec))
 		return differs(j, rec, "its attributes differ", err);
-	if (e->type == MB_LINK && !same(rec->target, e->target))
+	if (e->type == MB_LINK && !mb_slice_equal(rec->target, e->target))
 		return differs(j, rec, "its target differs", err);
 	if (e->type != MB_FILE)
 		return 0;

@@ -72,12 +72,9 @@ static bool begins_with(const char *text, const char *front)
 
 static int by_attribute(const void *a, const void *b)
 {
-	const struct mb_slice *x = &((const struct mb_xattr *)a)->name;
-	const struct mb_slice *y = &((const struct mb_xattr *)b)->name;
-	size_t len = x->len < y->len ? x->len : y->len;
-	int diff = memcmp(x->ptr, y->ptr, len);
+	const struct mb_xattr *x = a, *y = b;
 
-	return diff ? diff : (x->len > y->len) - (x->len < y->len);
+	return mb_slice_compare(x->name, y->name);
 }
 
 /* Names and values move when their buffers grow: offsets until all is there. */
@@ -237,11 +234,6 @@ static int collect(void *arg, struct mb_slice name, struct mb_slice value)
 	return add_attribute(arg, name, value.ptr, value.len);
 }
 
-static bool same_slice(struct mb_slice a, struct mb_slice b)
-{
-	return a.len == b.len && (!a.len || !memcmp(a.ptr, b.ptr, a.len));
-}
-
 bool attributes_equal(const struct attributes *a, const struct mb_record *rec)
 {
 	struct attributes b = { 0 };
@@ -250,8 +242,8 @@ bool attributes_equal(const struct attributes *a, const struct mb_record *rec)
 	settle(&b);
 	equal = equal && a->count == b.count;
 	for (size_t i = 0; equal && i < b.count; i++)
-		equal = same_slice(a->items[i].name, b.items[i].name) &&
-			same_slice(a->items[i].value, b.items[i].value);
+		equal = mb_slice_equal(a->items[i].name, b.items[i].name) &&
+			mb_slice_equal(a->items[i].value, b.items[i].value);
 	attributes_release(&b);
 	return equal;
 }

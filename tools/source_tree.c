@@ -63,11 +63,6 @@ static void odd(const struct walk *w, const char *path, const char *line)
 		w->observer->odd(w->observer->arg, path, line);
 }
 
-static struct mb_slice slice_of(const char *text)
-{
-	return (struct mb_slice){ text, strlen(text) };
-}
-
 /* --- what an entry is ---------------------------------------------------- */
 
 /* "parent/name" as a path of the phone; the caller frees it. */
@@ -87,9 +82,33 @@ static char *join(struct mb_slice parent, const char *name, size_t *len)
 	return path;
 }
 
-static bool slice_is(struct mb_slice a, const void *ptr, size_t len)
+static struct mb_slice slice_of(const struct buf *b)
 {
-	return a.len == len && (!len || !memcmp(a.ptr, ptr, len));
+	return (struct mb_slice){ (const char *)b->ptr, b->len };
+}
+
+/* What is behind the last slash, if @above is what is before it. */
+static bool last_component(struct mb_slice path, struct mb_slice above,
+			   struct mb_slice *last)
+{
+	size_t front = above.len ? above.len + 1 : 0;
+
+	if (path.len <= front ||
+	    !mb_slice_equal((struct mb_slice){ path.ptr, above.len }, above))
+		return false;
+	*last = (struct mb_slice){ path.ptr + front, path.len - front };
+	return true;
+}
+
+/* Two of one name have got different endings. */
+static bool is_shown_as(struct mb_slice component, const char *name)
+{
+	char shown[MB_SHOWN_MAX + 1];
+	size_t len;
+
+	mb_shown_name(shown, component);
+	len = strlen(shown);
+	return !strncmp(shown, name, len) && (!name[len] || name[len] == '%');
 }
 
 /*
@@ -100,27 +119,24 @@ static bool escaped_identity(struct identity *id, const struct folder *above,
 			     const FTSENT *e, int *rc)
 {
 	mb_auto(buf_release) struct buf domain = { 0 }, path = { 0 };
-	size_t cut;
+	struct mb_slice last;
 
 	if (!strchr(e->fts_name, '%') ||
 	    !source_get_text(e->fts_path, "domain", &domain) ||
 	    !source_get_text(e->fts_path, "path", &path))
 		return false;
-	/* buffers end with a zero that is not counted */
 	if (e->fts_level == 1) {
+		last = slice_of(&domain);
 		if (path.len)
 			return false;
-	} else {
-		struct mb_slice up = above->identity.path;
-
-		cut = up.len + (up.len ? 1 : 0);
-		if (!slice_is(above->identity.domain, domain.ptr, domain.len) ||
-		    path.len <= cut || !slice_is(up, path.ptr, up.len))
-			return false;
+	} else if (!mb_slice_equal(above->identity.domain, slice_of(&domain)) ||
+		   !last_component(slice_of(&path), above->identity.path,
+				   &last)) {
+		return false;
 	}
-	*rc = identity_set(id,
-			   (struct mb_slice){ (char *)domain.ptr, domain.len },
-			   (struct mb_slice){ (char *)path.ptr, path.len });
+	if (!is_shown_as(last, e->fts_name))
+		return false;
+	*rc = identity_set(id, slice_of(&domain), slice_of(&path));
 	return true;
 }
 
@@ -135,7 +151,8 @@ static int new_identity(struct walk *w, struct identity *id,
 	if (!w->s->base && escaped_identity(id, above, e, &rc))
 		return rc;
 	if (e->fts_level == 1 && w->s->view == MB_VIEW_DOMAINS)
-		return identity_set(id, slice_of(e->fts_name), slice_of(""));
+		return identity_set(id, mb_slice_of(e->fts_name),
+				    mb_slice_of(""));
 	if (!above->identified)
 		return 1;
 	path = join(above->identity.path, e->fts_name, &len);
@@ -274,7 +291,8 @@ static int same_target(const struct mb_record *rec, const char *file,
 
 	if (n < 0)
 		return mb_err_set(err, -errno, "%s: %s", file, strerror(errno));
-	return slice_is(rec->target, target, (size_t)n);
+	return mb_slice_equal(rec->target,
+			      (struct mb_slice){ target, (size_t)n });
 }
 
 /* 1, 0, or an error; folders have no content of their own. */
@@ -304,8 +322,8 @@ static bool is_marked(const struct walk *w, const FTSENT *e)
 
 	return source_get_text(e->fts_path, "domain", &domain) &&
 	       source_get_text(e->fts_path, "path", &path) &&
-	       slice_is(w->rec.domain, domain.ptr, domain.len) &&
-	       slice_is(w->rec.path, path.ptr, path.len);
+	       mb_slice_equal(w->rec.domain, slice_of(&domain)) &&
+	       mb_slice_equal(w->rec.path, slice_of(&path));
 }
 
 static bool is_untouched(const struct walk *w, const FTSENT *e,
@@ -627,9 +645,8 @@ static int look_for_hidden(void *arg, uint32_t node, struct mb_err *err)
 	rc = source_record(w->s, shown, &w->near, err);
 	if (rc < 0)
 		return rc;
-	if (rc == 0 &&
-	    slice_is(w->near.domain, w->rec.domain.ptr, w->rec.domain.len) &&
-	    slice_is(w->near.path, w->rec.path.ptr, w->rec.path.len))
+	if (rc == 0 && mb_slice_equal(w->near.domain, w->rec.domain) &&
+	    mb_slice_equal(w->near.path, w->rec.path))
 		return 0; /* it is the one */
 	if (!selection_has(w->selection, w->rec.domain, w->rec.path))
 		return 0;

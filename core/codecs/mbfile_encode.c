@@ -57,11 +57,6 @@ static const char *const names[] = {
 
 /* --- does the base say the same? ----------------------------------------- */
 
-static bool same_slice(struct mb_slice a, struct mb_slice b)
-{
-	return a.len == b.len && (!a.len || !memcmp(a.ptr, b.ptr, a.len));
-}
-
 static bool same_time(struct timespec a, struct timespec b)
 {
 	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
@@ -122,7 +117,7 @@ static bool says_the_same(const struct encoding *e, enum key key)
 	case ENCRYPTION_KEY:
 		return same_key(a, b);
 	case EXTENDED_ATTRIBUTES:
-		return same_slice(
+		return mb_slice_equal(
 			a->xattrs,
 			(struct mb_slice){ (const char *)e->xattrs.ptr,
 					   e->xattrs.len });
@@ -146,7 +141,7 @@ static bool says_the_same(const struct encoding *e, enum key key)
 		return a->size == b->size;
 	case TARGET:
 	case TARGET_BYTES:
-		return same_slice(a->target, b->target);
+		return mb_slice_equal(a->target, b->target);
 	case USER_ID:
 		return a->uid == b->uid;
 	case KEY_COUNT:

@@ -4,13 +4,14 @@
 
 #include "bytes.h"
 #include "mb/record.h"
+#include "mb/tree.h"
 
 /*
  * From the names of a manifest, which can be any bytes, to names that a file
  * system can show. larderfs(8), NAMES, has the rules for people.
  */
 
-#define NAME_SHOWN_MAX 255
+#define NAME_SHOWN_MAX MB_SHOWN_MAX
 
 /*
  * names_next - the next component of a path

@@ -228,6 +228,11 @@ int mb_tree_walk(struct mb_tree *t, const char *path, uint32_t *node,
 	}
 }
 
+void mb_shown_name(char out[MB_SHOWN_MAX + 1], struct mb_slice component)
+{
+	names_show(out, component);
+}
+
 /* From a node on along a path whose components are shown. */
 static int find_below(struct mb_tree *t, struct mb_slice path, uint32_t *node,
 		      struct mb_err *err)

@@ -245,11 +245,6 @@ static struct mb_slice component_at(const struct tree_build *tb,
 	return (struct mb_slice){ (const char *)p + sizeof(len), len };
 }
 
-static bool same(struct mb_slice a, struct mb_slice b)
-{
-	return a.len == b.len && !memcmp(a.ptr, b.ptr, a.len);
-}
-
 /*
  * Of several records for one path, the last whose file ID is the path's own
  * counts, or else the last: one line says so.
@@ -357,14 +352,9 @@ static int add_group(struct tree_build *tb, struct mb_slice raw, size_t begin,
 static int compare_children(const void *va, const void *vb)
 {
 	const struct child *a = va, *b = vb;
-	size_t least = a->raw.len < b->raw.len ? a->raw.len : b->raw.len;
 	int diff = strcmp(a->name, b->name);
 
-	if (!diff)
-		diff = memcmp(a->raw.ptr, b->raw.ptr, least);
-	if (!diff)
-		diff = (a->raw.len > b->raw.len) - (a->raw.len < b->raw.len);
-	return diff;
+	return diff ? diff : mb_slice_compare(a->raw, b->raw);
 }
 
 /* Names that came out equal get "%2", "%3", ... */
@@ -425,7 +415,9 @@ static int cut_into_children(struct tree_build *tb, struct run run,
 
 		end = begin + 1;
 		while (end < run.end &&
-		       same(component_at(tb, &tb->items[end], run.depth), raw))
+		       mb_slice_equal(
+			       component_at(tb, &tb->items[end], run.depth),
+			       raw))
 			end++;
 		while (own < end && tb->items[own].key_len == depth)
 			own++;

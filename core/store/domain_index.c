@@ -14,20 +14,14 @@ static struct mb_slice name_at(const struct domain_index *ix, uint32_t name)
 	};
 }
 
-static int compare_slices(struct mb_slice a, struct mb_slice b)
-{
-	int diff = memcmp(a.ptr, b.ptr, a.len < b.len ? a.len : b.len);
-
-	return diff ? diff : (a.len > b.len) - (a.len < b.len);
-}
-
 /* Neighbours mostly share their domain, so its name is stored once a run. */
 static int add_name(struct domain_index *ix, struct mb_slice domain,
 		    uint32_t *name)
 {
 	uint32_t len = (uint32_t)domain.len;
 
-	if (ix->count && !compare_slices(name_at(ix, ix->last_name), domain)) {
+	if (ix->count &&
+	    !mb_slice_compare(name_at(ix, ix->last_name), domain)) {
 		*name = ix->last_name;
 		return 0;
 	}
@@ -72,8 +66,8 @@ static int compare_entries(const void *va, const void *vb, void *arg)
 	int diff = 0;
 
 	if (a->name != b->name)
-		diff = compare_slices(name_at(ix, a->name),
-				      name_at(ix, b->name));
+		diff = mb_slice_compare(name_at(ix, a->name),
+					name_at(ix, b->name));
 	if (!diff)
 		diff = (a->not_root > b->not_root) -
 		       (a->not_root < b->not_root);
@@ -97,7 +91,7 @@ static size_t end_of_domain(const struct domain_index *ix, size_t at)
 
 	while (end < ix->count &&
 	       (ix->entries[end].name == ix->entries[at].name ||
-		!compare_slices(name_at(ix, ix->entries[end].name), name)))
+		!mb_slice_compare(name_at(ix, ix->entries[end].name), name)))
 		end++;
 	return end;
 }
@@ -112,8 +106,9 @@ int domain_index_each(const struct domain_index *ix, manifest_each_domain *each,
 		/* of several records for a root, the last counts */
 		while (root + 1 < ix->count &&
 		       !ix->entries[root + 1].not_root &&
-		       !compare_slices(name_at(ix, ix->entries[root + 1].name),
-				       name_at(ix, ix->entries[at].name)))
+		       !mb_slice_compare(
+			       name_at(ix, ix->entries[root + 1].name),
+			       name_at(ix, ix->entries[at].name)))
 			root++;
 		rc = each(arg, name_at(ix, ix->entries[at].name),
 			  ix->entries[root].not_root ?
@@ -133,8 +128,8 @@ void domain_index_range(const struct domain_index *ix, struct mb_slice domain,
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
 
-		if (compare_slices(name_at(ix, ix->entries[mid].name), domain) <
-		    0)
+		if (mb_slice_compare(name_at(ix, ix->entries[mid].name),
+				     domain) < 0)
 			low = mid + 1;
 		else
 			high = mid;
@@ -142,7 +137,7 @@ void domain_index_range(const struct domain_index *ix, struct mb_slice domain,
 	*first = low;
 	*count = 0;
 	if (low < ix->count &&
-	    !compare_slices(name_at(ix, ix->entries[low].name), domain))
+	    !mb_slice_compare(name_at(ix, ix->entries[low].name), domain))
 		*count = end_of_domain(ix, low) - low;
 }
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <time.h>
 
 enum mb_type {
@@ -18,6 +19,25 @@ struct mb_slice {
 	const char *ptr;
 	size_t len;
 };
+
+static inline struct mb_slice mb_slice_of(const char *text)
+{
+	return (struct mb_slice){ text, strlen(text) };
+}
+
+/* As memcmp(3); of two with the same front the shorter one comes first. */
+static inline int mb_slice_compare(struct mb_slice a, struct mb_slice b)
+{
+	size_t len = a.len < b.len ? a.len : b.len;
+	int diff = len ? memcmp(a.ptr, b.ptr, len) : 0;
+
+	return diff ? diff : (a.len > b.len) - (a.len < b.len);
+}
+
+static inline bool mb_slice_equal(struct mb_slice a, struct mb_slice b)
+{
+	return a.len == b.len && mb_slice_compare(a, b) == 0;
+}
 
 /*
  * One entry of a manifest, whichever generation it came from. The slices

@@ -57,6 +57,15 @@ int mb_tree_walk(struct mb_tree *tree, const char *path, uint32_t *node,
 int mb_tree_find(struct mb_tree *tree, struct mb_slice domain,
 		 struct mb_slice path, uint32_t *node, struct mb_err *err);
 
+/*
+ * mb_shown_name - how a domain, or a component of a path, is shown
+ *
+ * As long as it is the only one of its folder that would be shown so; others
+ * get "%" and more behind it: larderfs(8), NAMES.
+ */
+#define MB_SHOWN_MAX 255
+void mb_shown_name(char out[MB_SHOWN_MAX + 1], struct mb_slice component);
+
 /* The name that is shown, terminated; borrowed. "" for the root. */
 const char *mb_tree_get_name(const struct mb_tree *tree, uint32_t node);
 /*
