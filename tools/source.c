@@ -80,21 +80,28 @@ static int octal_attribute(const struct source *s, const char *name)
 		       -1;
 }
 
-/* A mount shows its property lists in a folder that it does not list. */
-static int same_version(struct source *s, struct mb_err *err)
+/*
+ * A mount shows its property lists in a folder that it does not list, also
+ * through an overlay: they must be those of the backup as it is now.
+ */
+static int same_version(struct source *s, bool mounted, struct mb_err *err)
 {
 	mb_auto(buf_release) struct buf shown = { 0 }, stored = { 0 };
 	mb_auto(close) int dir =
 		open(s->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	const size_t limit = 64 << 20;
+	struct stat st;
+	int a, b;
 
-	if (dir < 0 || beneath_read_file(dir, ".larder/Manifest.plist", limit,
-					 &shown, NULL) < 0)
+	if (!mounted && beneath_stat(dir, ".larder", &st) < 0)
 		return 0; /* a copy has none */
-	if (beneath_read_file(mb_backup_get_fd(s->base), "Manifest.plist",
-			      limit, &stored, NULL) == 0 &&
-	    shown.len == stored.len &&
-	    !memcmp(shown.ptr, stored.ptr, shown.len))
+	a = beneath_read_file(dir, ".larder/Manifest.plist", limit, &shown,
+			      NULL);
+	b = beneath_read_file(mb_backup_get_fd(s->base), "Manifest.plist",
+			      limit, &stored, NULL);
+	if (a == b &&
+	    (a == -ENOENT || (a == 0 && shown.len == stored.len &&
+			      !memcmp(shown.ptr, stored.ptr, shown.len))))
 		return 0;
 	return mb_err_set(
 		err, -ESTALE,
@@ -150,7 +157,7 @@ static int open_tree(struct source *s, const char *base, struct mb_err *err)
 	if (rc < 0)
 		return mb_err_prefix(err, rc, "the backup of %s", s->path);
 	s->is_tree = !mounted;
-	return same_version(s, err);
+	return same_version(s, mounted, err);
 }
 
 /* Whatever else it may be, what has a manifest is a backup. */
@@ -204,10 +211,20 @@ int source_open(struct source **out, const char *path, const char *base,
 		return mb_err_set(err, -ENOMEM, "out of memory");
 	s->file_mode = s->dir_mode = -1;
 	s->path = realpath(path, NULL);
+	/* of a mount whose program is gone; no device has to do with it */
+	if (!s->path && errno == ENOTCONN)
+		return mb_err_set(err, -EIO,
+				  "%s: the mount is dead: mount anew", path);
 	if (!s->path)
 		return mb_err_set(err, -errno, "%s: %s", path, strerror(errno));
-	rc = has_manifest(s->path) ? mb_backup_open(&s->base, s->path, err) :
-				     open_tree(s, base, err);
+	if (!has_manifest(s->path))
+		rc = open_tree(s, base, err);
+	else if (base)
+		rc = mb_err_set(err, -EINVAL,
+				"%s: a backup itself: --base is for trees",
+				path);
+	else
+		rc = mb_backup_open(&s->base, s->path, err);
 	if (rc == 0)
 		rc = check_tree(s, err);
 	if (rc < 0)
@@ -538,6 +555,8 @@ static int list_above(struct scan *scan, uint32_t node, struct mb_err *err)
 
 	for (; above != MB_ROOT && !node_set_has(&scan->listed, above);
 	     above = mb_tree_get_parent(scan->s->tree, above)) {
+		if (mb_tree_is_made_up(scan->s->tree, above))
+			continue;
 		rc = source_record(scan->s, above, &scan->above, err);
 		if (rc < 0)
 			return rc;
@@ -554,11 +573,13 @@ static int scan_node(void *arg, uint32_t node, struct mb_err *err)
 
 	if (scan->observer->cancelled && scan->observer->cancelled())
 		return mb_err_set(err, -ECANCELED, "cancelled");
+	/* there can be thousands of these, one in the other */
+	if (mb_tree_is_made_up(scan->s->tree, node))
+		return 0;
 	rc = source_record(scan->s, node, &scan->rec, err);
 	if (rc < 0)
 		return rc;
-	if (!selection_has(scan->selection, scan->rec.domain, scan->rec.path) ||
-	    rc == 1)
+	if (!selection_has(scan->selection, scan->rec.domain, scan->rec.path))
 		return 0;
 	rc = list_above(scan, node, err);
 	if (rc < 0)

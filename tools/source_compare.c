@@ -169,10 +169,13 @@ static int compare_node(void *arg, uint32_t node, struct mb_err *err)
 	struct judge *j = arg;
 	const struct source_entry *entry;
 	size_t number = 0;
-	int rc = mb_tree_record(j->made, node, &j->theirs, err);
+	int rc;
 
-	if (rc)
-		return rc < 0 ? rc : 0; /* a folder without a record */
+	if (mb_tree_is_made_up(j->made, node))
+		return 0;
+	rc = mb_tree_record(j->made, node, &j->theirs, err);
+	if (rc < 0)
+		return rc;
 	if (j->cancelled && j->cancelled())
 		return mb_err_set(err, -ECANCELED, "cancelled");
 	rc = find(j, &number, err);
@@ -208,7 +211,11 @@ int source_compare(struct source *s, struct mb_backup *backup,
 	struct judge j = {
 		.s = s, .backup = backup, .made = made, .cancelled = cancelled
 	};
-	int rc = fill_lookup(&j, err);
+	int rc;
+
+	/* what is odd was said when it was written */
+	s->observer.odd = NULL;
+	rc = fill_lookup(&j, err);
 
 	if (rc == 0)
 		rc = source_each_node(made, MB_ROOT, compare_node, &j, err);

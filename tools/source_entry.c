@@ -24,6 +24,16 @@ static int no_memory(struct mb_err *err)
 	return mb_err_set(err, -ENOMEM, "out of memory");
 }
 
+int source_failed(struct mb_err *err, int rc, const char *file)
+{
+	const size_t shown = 300;
+	size_t len = strlen(file);
+
+	return mb_err_set(err, rc, "%s%s: %s", len > shown ? "..." : "",
+			  len > shown ? file + len - shown : file,
+			  strerror(-rc));
+}
+
 /* --- attributes ---------------------------------------------------------- */
 
 /* A value of any length; -ENODATA if there is none, or no attributes at all. */
@@ -101,10 +111,12 @@ static int add_attribute(struct attributes *a, struct mb_slice name,
 static void settle(struct attributes *a)
 {
 	for (size_t i = 0; i < a->count; i++) {
-		a->items[i].name.ptr =
-			(char *)a->names.ptr + (uintptr_t)a->items[i].name.ptr;
-		a->items[i].value.ptr = (char *)a->values.ptr +
-					(uintptr_t)a->items[i].value.ptr;
+		struct mb_xattr *x = &a->items[i];
+
+		x->name.ptr = (char *)a->names.ptr + (uintptr_t)x->name.ptr;
+		x->value.ptr = !x->value.len ? "" :
+					       (char *)a->values.ptr +
+						       (uintptr_t)x->value.ptr;
 	}
 	if (a->count)
 		qsort(a->items, a->count, sizeof(*a->items), by_attribute);
@@ -193,21 +205,23 @@ int attributes_read(struct attributes *a, const char *file,
 	if (rc == 0 && base)
 		rc = mb_record_each_xattr(base, take_kept, a);
 	if (rc < 0)
-		return mb_err_set(err, rc, "%s: attributes: %s", file,
-				  strerror(-rc));
+		return source_failed(err, rc, file);
 	settle(a);
 	return 0;
 }
 
+static int collect(void *arg, struct mb_slice name, struct mb_slice value)
+{
+	return add_attribute(arg, name, value.ptr, value.len);
+}
+
 /* What an attribute takes in a property list beside its bytes, at most. */
 #define ATTRIBUTE_COST 24
+/* iphone-backup(5), FILE RECORD */
+#define ATTRIBUTES_MAX 2048
 
-/*
- * A phone keeps attributes as one property list of 2048 bytes at most, with
- * names that are text. The odd ones of a desktop may not cost the file.
- */
-static void limit_attributes(struct source *s, struct attributes *a,
-			     const char *file)
+/* How many of them fit; those with names that are no text are taken out. */
+static bool fits(struct attributes *a)
 {
 	size_t cost = ATTRIBUTE_COST, kept = 0;
 
@@ -219,19 +233,32 @@ static void limit_attributes(struct source *s, struct attributes *a,
 		cost += x->name.len + x->value.len + ATTRIBUTE_COST;
 		a->items[kept++] = *x;
 	}
-	if (cost > 2048)
-		kept = 0;
-	if (kept < a->count && s->observer.odd)
-		s->observer.odd(
-			s->observer.arg, file,
-			kept ? "attributes that are no text are left out" :
-			       "its attributes are left out: a device does not keep so many");
 	a->count = kept;
+	return cost <= ATTRIBUTES_MAX;
 }
 
-static int collect(void *arg, struct mb_slice name, struct mb_slice value)
+/*
+ * A phone keeps attributes as one small property list with names that are
+ * text. What a desktop adds may not cost the file, nor those that it had.
+ */
+static int limit_attributes(struct source *s, struct attributes *a,
+			    const char *file, const struct mb_record *base)
 {
-	return add_attribute(arg, name, value.ptr, value.len);
+	size_t count = a->count;
+	const char *what = "attributes that are no text are left out";
+	int rc = 0;
+
+	if (!fits(a)) {
+		what = "its attributes are left as they were: a device does not keep so many";
+		attributes_release(a);
+		if (base)
+			rc = mb_record_each_xattr(base, collect, a);
+		settle(a);
+		count = a->count + 1;
+	}
+	if (a->count < count && s->observer.odd)
+		s->observer.odd(s->observer.arg, file, what);
+	return rc;
 }
 
 bool attributes_equal(const struct attributes *a, const struct mb_record *rec)
@@ -255,9 +282,7 @@ static int open_content(const char *file, struct mb_err *err)
 	/* a FIFO that has taken the place of a file is not waited for */
 	int fd = open(file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
-	return fd < 0 ? mb_err_set(err, -errno, "%s: %s", file,
-				   strerror(errno)) :
-			fd;
+	return fd < 0 ? source_failed(err, -errno, file) : fd;
 }
 
 int same_content(struct mb_backup *backup, const struct mb_record *rec,
@@ -281,8 +306,7 @@ int same_content(struct mb_backup *backup, const struct mb_record *rec,
 		ssize_t n = pread_full(fd, ours, PIECE, off), got = 0;
 
 		if (n < 0)
-			return mb_err_set(err, (int)n, "%s: %s", file,
-					  strerror((int)-n));
+			return source_failed(err, (int)n, file);
 		if (cancelled && cancelled())
 			return mb_err_set(err, -ECANCELED, "cancelled");
 		while (got < n) {
@@ -331,8 +355,7 @@ static ssize_t read_file(void *arg, void *out, size_t len, int64_t off)
 	ssize_t n = pread_full(p->fd, out, len, off);
 
 	if (n < 0)
-		mb_err_set(&p->err, (int)n, "%s: %s", p->file,
-			   strerror((int)-n));
+		source_failed(&p->err, (int)n, p->file);
 	return n;
 }
 
@@ -391,14 +414,13 @@ static int look(struct source *s, const struct source_entry *entry,
 	ssize_t n;
 
 	if (lstat(file, &p->st) < 0)
-		return mb_err_set(err, -errno, "%s: %s", file, strerror(errno));
+		return source_failed(err, -errno, file);
 	if (type_in(&p->st) != entry->type)
 		return mb_err_set(err, -EIO, "%s: changed meanwhile", file);
 	if (entry->type == MB_LINK) {
 		n = readlink(file, p->target, sizeof(p->target));
 		if (n < 0)
-			return mb_err_set(err, -errno, "%s: %s", file,
-					  strerror(errno));
+			return source_failed(err, -errno, file);
 		p->entry.target = (struct mb_slice){ p->target, (size_t)n };
 	}
 	if (entry->node)
@@ -429,9 +451,11 @@ int source_describe(struct source *s, const struct source_entry *entry,
 	if (rc == 0)
 		rc = attributes_read(&p->attributes, fresh->file,
 				     entry->node ? &p->base : NULL, err);
+	if (rc == 0)
+		rc = limit_attributes(s, &p->attributes, fresh->file,
+				      entry->node ? &p->base : NULL);
 	if (rc < 0)
 		return rc;
-	limit_attributes(s, &p->attributes, fresh->file);
 	p->file = fresh->file;
 	e->domain = fresh->identity.domain;
 	e->path = fresh->identity.path;

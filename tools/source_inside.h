@@ -118,6 +118,9 @@ uint64_t hash_of(struct mb_slice text);
 
 /* --- source_entry.c: an entry of a tree, as it is in the file system ------ */
 
+/* "PATH: reason", the front of a long path cut off; returns @rc */
+int source_failed(struct mb_err *err, int rc, const char *file);
+
 /* "user.larder.NAME" of a file, as text; false if it has none */
 bool source_get_text(const char *file, const char *name, struct buf *out);
 

@@ -42,6 +42,7 @@ struct inode_use {
 
 struct walk {
 	struct source *s;
+	FTS *fts;
 	struct selection *selection;
 	const struct source_observer *observer;
 	struct mb_record rec;  /* of the entry at hand */
@@ -290,7 +291,7 @@ static int same_target(const struct mb_record *rec, const char *file,
 	ssize_t n = readlink(file, target, sizeof(target));
 
 	if (n < 0)
-		return mb_err_set(err, -errno, "%s: %s", file, strerror(errno));
+		return source_failed(err, -errno, file);
 	return mb_slice_equal(rec->target,
 			      (struct mb_slice){ target, (size_t)n });
 }
@@ -449,6 +450,31 @@ static struct source_new *make_fresh(struct walk *w, struct folder *above,
 	return fresh;
 }
 
+/*
+ * A folder that has no record, as the mount makes it up: 1; 0 once somebody
+ * has changed it, so that it needs one.
+ */
+static int made_up_is_same(struct walk *w, const FTSENT *e, uint32_t node,
+			   struct mb_err *err)
+{
+	struct attributes a = { 0 };
+	struct mb_record none = { 0 };
+	struct mb_stat shown;
+	int rc = mb_tree_stat(w->s->tree, node, &shown, err);
+
+	if (rc < 0)
+		return rc;
+	none.mode = shown.permissions;
+	if (!same_time(e->fts_statp->st_mtim, shown.mtime) ||
+	    source_permissions(w->s, e->fts_statp, &none) != shown.permissions)
+		return 0;
+	rc = attributes_read(&a, e->fts_path, NULL, err);
+	if (rc == 0)
+		rc = !a.count;
+	attributes_release(&a);
+	return rc;
+}
+
 /* How an entry is beside the base; 1: as a folder there without a record. */
 static int classify(struct walk *w, const FTSENT *e, bool recorded,
 		    struct source_entry *entry, struct mb_err *err)
@@ -458,8 +484,11 @@ static int classify(struct walk *w, const FTSENT *e, bool recorded,
 	entry->change = SOURCE_ADDED;
 	if (!entry->node)
 		return 0;
-	if (!recorded && entry->type == MB_DIR)
-		return 1;
+	if (!recorded && entry->type == MB_DIR) {
+		rc = made_up_is_same(w, e, entry->node, err);
+		entry->node = 0;
+		return rc;
+	}
 	/* another type in the same place is a new entry in place of the old */
 	entry->change = SOURCE_CHANGED;
 	if (!recorded || w->rec.type != entry->type) {
@@ -536,10 +565,13 @@ static const char *unfit(const struct walk *w, const FTSENT *e,
 {
 	if (!type)
 		return "left out: neither file nor folder nor link";
-	if (e->fts_level == 1 && w->s->view == MB_VIEW_DOMAINS &&
-	    type != MB_DIR)
-		return "left out: not in a domain";
-	return NULL;
+	if (e->fts_level != 1 || w->s->view != MB_VIEW_DOMAINS)
+		return NULL;
+	/* where desktops keep what was deleted, and their own notes; a domain
+	 * that begins with a dot is shown otherwise */
+	return type != MB_DIR || e->fts_name[0] == '.' ?
+		       "left out: not in a domain" :
+		       NULL;
 }
 
 /* An entry that is known, and meant, or a folder that may be needed. */
@@ -582,6 +614,7 @@ static int visit(struct walk *w, FTSENT *e, struct mb_err *err)
 
 	if (why) {
 		odd(w, e->fts_path, why);
+		fts_set(w->fts, e, FTS_SKIP);
 		return 0;
 	}
 	rc = identify(w, above, e, &entry.node, &recorded, &id, err);
@@ -612,7 +645,8 @@ static int look_for_removed(void *arg, uint32_t node, struct mb_err *err)
 	struct walk *w = arg;
 	int rc;
 
-	if (node_set_has(&w->seen, node))
+	if (node_set_has(&w->seen, node) ||
+	    mb_tree_is_made_up(w->s->tree, node))
 		return 0;
 	rc = source_record(w->s, node, &w->rec, err);
 	if (rc == 0 && selection_has(w->selection, w->rec.domain, w->rec.path))
@@ -634,11 +668,12 @@ static int look_for_hidden(void *arg, uint32_t node, struct mb_err *err)
 	uint32_t shown;
 	int rc;
 
-	if (mb_tree_get_type(w->s->by_domain, node) != MB_DIR)
+	if (mb_tree_get_type(w->s->by_domain, node) != MB_DIR ||
+	    mb_tree_is_made_up(w->s->by_domain, node))
 		return 0;
 	rc = mb_tree_record(w->s->by_domain, node, &w->rec, err);
-	if (rc)
-		return rc < 0 ? rc : 0;
+	if (rc < 0)
+		return rc;
 	if (mb_tree_find(w->s->tree, w->rec.domain, w->rec.path, &shown, NULL) <
 	    0)
 		return 0;
@@ -710,9 +745,8 @@ static int step(struct walk *w, FTSENT *e, struct mb_err *err)
 	case FTS_DNR:
 	case FTS_ERR:
 	case FTS_NS:
-		return mb_err_set(err, -(e->fts_errno ? e->fts_errno : EIO),
-				  "%s: %s", e->fts_path,
-				  strerror(e->fts_errno));
+		return source_failed(err, -(e->fts_errno ? e->fts_errno : EIO),
+				     e->fts_path);
 	default:
 		return e->fts_level >= 1 ? visit(w, e, err) : 0;
 	}
@@ -728,12 +762,12 @@ static int plant_root(struct walk *w, FTSENT *e, struct mb_err *err)
 	return f ? 0 : no_memory(err);
 }
 
-static int walk_tree(struct walk *w, FTS *fts, struct mb_err *err)
+static int walk_tree(struct walk *w, struct mb_err *err)
 {
 	FTSENT *e = NULL;
 	int rc = 0;
 
-	while (rc == 0 && (errno = 0, e = fts_read(fts))) {
+	while (rc == 0 && (errno = 0, e = fts_read(w->fts))) {
 		if (e->fts_level == FTS_ROOTLEVEL && e->fts_info == FTS_D)
 			rc = plant_root(w, e, err);
 		else
@@ -763,7 +797,8 @@ int source_scan_tree(struct source *s, struct selection *selection,
 	if (!fts)
 		return mb_err_set(err, -errno, "%s: %s", s->path,
 				  strerror(errno));
-	rc = walk_tree(&w, fts, err);
+	w.fts = fts;
+	rc = walk_tree(&w, err);
 	fts_close(fts);
 	if (rc == 0 && s->base)
 		rc = source_each_node(s->tree, MB_ROOT, look_for_removed, &w,

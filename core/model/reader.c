@@ -104,14 +104,20 @@ static int check_padding(struct mb_backup *b, const struct mb_record *rec,
 int mb_reader_check(struct mb_backup *b, const struct mb_record *rec,
 		    struct mb_err *err)
 {
-	bool plain = !b->info.encrypted || !rec->wrapped_key_len;
 	struct payload_place place;
+	uint8_t key[KEY_LEN];
+	bool plain;
 	int rc;
 
 	if (rec->type != MB_FILE)
 		return 0;
 	if (rec->damage)
 		return mb_err_set(err, -EBADMSG, "%s", rec->damage);
+	rc = file_key(b, rec, key, err);
+	crypto_wipe(key, sizeof(key));
+	if (rc < 0)
+		return rc;
+	plain = rc == 0;
 	rc = payload_locate(&place, &b->places, rec->file_id);
 	if (rc == -ENOENT && !rec->size)
 		return 0;
@@ -121,8 +127,9 @@ int mb_reader_check(struct mb_backup *b, const struct mb_record *rec,
 					  "payload %s is missing" :
 					  "payload %s is no regular file",
 				  rec->file_id);
-	if (!plain &&
-	    place.stored_len == (rec->size / BLOCK_LEN + 1) * BLOCK_LEN)
+	/* no sum of a recorded size, which may be anything */
+	if (!plain && place.stored_len % BLOCK_LEN == 0 &&
+	    place.stored_len / BLOCK_LEN - 1 == rec->size / BLOCK_LEN)
 		return 0;
 	if (!plain)
 		return check_padding(b, rec, err);

@@ -309,6 +309,11 @@ uint32_t mb_tree_get_parent(const struct mb_tree *t, uint32_t node)
 	return node_at(&t->nodes, node)->parent;
 }
 
+bool mb_tree_is_made_up(const struct mb_tree *t, uint32_t node)
+{
+	return node_at(&t->nodes, node)->handle == NODE_MADE_UP;
+}
+
 enum mb_type mb_tree_get_type(const struct mb_tree *t, uint32_t node)
 {
 	return node_at(&t->nodes, node)->type;

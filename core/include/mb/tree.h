@@ -76,6 +76,8 @@ const char *mb_tree_get_name(const struct mb_tree *tree, uint32_t node);
 void mb_tree_get_path(const struct mb_tree *tree, uint32_t node, char *out,
 		      size_t size);
 uint32_t mb_tree_get_parent(const struct mb_tree *tree, uint32_t node);
+/* True for a folder that no record of the manifest describes, at no cost. */
+bool mb_tree_is_made_up(const struct mb_tree *tree, uint32_t node);
 enum mb_type mb_tree_get_type(const struct mb_tree *tree, uint32_t node);
 
 struct mb_stat {
