@@ -135,29 +135,6 @@ def edit(phone, **counts):
     return launch.content.edit(phone.content, **counts)
 
 
-def snapshot(folder):
-    """{path: (mode, content or target, time, inode)} of a whole folder."""
-    found = {}
-    for top, folders, names in os.walk(folder):
-        for name in folders + names:
-            path = os.path.join(top, name)
-            st = os.lstat(path)
-            if os.path.islink(path):
-                entry = st.st_mode, os.readlink(path), 0, 0
-            elif name in folders:
-                entry = st.st_mode, None, 0, 0
-            else:
-                entry = st.st_mode, hash(read(path)), st.st_mtime_ns, st.st_ino
-            found[os.path.relpath(path, folder)] = entry
-    return found
-
-
-def changes(before, after):
-    """The names that differ in two snapshots."""
-    return sorted(name for name in before.keys() | after.keys()
-                  if before.get(name) != after.get(name))
-
-
 def payloads(folder):
     """{file ID: inode} of a backup."""
     return {place.name: place.stat().st_ino

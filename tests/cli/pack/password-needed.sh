@@ -1,0 +1,2 @@
+larder pack "$GOLDEN/db-encrypted/backup" out; echo $?
+ls

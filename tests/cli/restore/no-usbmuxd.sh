@@ -1,0 +1,3 @@
+export USBMUXD_SOCKET_ADDRESS=UNIX:$PWD/nothing
+larder pack --only CameraRollDomain "$GOLDEN/db-plain/backup" part >/dev/null
+larder restore --yes part; echo $?

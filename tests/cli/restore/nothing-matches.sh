@@ -1,0 +1,1 @@
+larder restore --yes --only NoDomain "$GOLDEN/db-plain/backup"; echo $?

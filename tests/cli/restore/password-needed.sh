@@ -1,0 +1,1 @@
+larder restore --yes "$GOLDEN/db-encrypted/backup"; echo $?
