@@ -776,8 +776,8 @@ static int walk_tree(struct walk *w, struct mb_err *err)
 	if (rc == 0 && errno)
 		rc = mb_err_set(err, -errno, "%s: %s", w->s->path,
 				strerror(errno));
-	/* what a walk that was broken off leaves */
-	for (; e; e = e->fts_parent) {
+	/* what a walk that was broken off leaves; above the root is nothing */
+	for (; e && e->fts_level >= FTS_ROOTLEVEL; e = e->fts_parent) {
 		folder_free(e->fts_pointer);
 		e->fts_pointer = NULL;
 	}

@@ -160,8 +160,12 @@ static int reach_children(struct archive_edit *e, enum mark mark, uint64_t ref,
 	if (ref == e->top)
 		/* a stranger that knows it is not its owner */
 		return mark == STRANGER ? 0 : reach_kept_pairs(e, mark);
-	if (uid_of(&e->base, o, &uid) && uid < e->list_obj.count)
+	if (uid_of(&e->base, o, &uid)) {
+		/* what refers to nothing would refer to what is new */
+		if (uid >= e->list_obj.count)
+			return -EBADMSG;
 		rc = reach(e, mark, entry_ref(e, uid));
+	}
 	for (uint64_t i = 0; i < refs_of(o) && rc == 0; i++)
 		rc = reach(e, mark, ref_at(&e->base, o, i));
 	return rc;
@@ -247,8 +251,9 @@ static int open_base(struct archive_edit *e, struct view base)
 
 static int survey_base(struct archive_edit *e)
 {
-	reach(e, USED, e->base.root);
-	if (spread(e, USED) < 0)
+	/* from where archive_seal begins too: what it reaches is among this */
+	if (reach(e, USED, e->base.root) < 0 ||
+	    reach(e, USED, entry_ref(e, 0)) < 0 || spread(e, USED) < 0)
 		return -EBADMSG;
 	for (uint64_t uid = 0; uid < e->list_obj.count; uid++) {
 		uint64_t ref = entry_ref(e, uid);

@@ -301,7 +301,8 @@ static bool move_up(struct removal *r, int at, const char *name)
 		if ((errno == EINVAL || errno == ENOSYS) &&
 		    renameat(at, name, r->top, up) == 0)
 			return true;
-		if (errno != EEXIST && errno != ENOTEMPTY)
+		/* a name that is taken, by a folder or a file */
+		if (errno != EEXIST && errno != ENOTEMPTY && errno != ENOTDIR)
 			break;
 	}
 	removal_failed(r);

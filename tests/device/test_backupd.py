@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """The backup daemon judges its clients: what they do wrong is noticed."""
 
+import hashlib
 import plistlib
+import random
 import socket
 import struct
 
@@ -12,6 +14,8 @@ sys.path.insert(0, os.path.join(DEVICE_TESTS, "../sim"))
 import backupd                                          # noqa: E402
 import device_keys                                      # noqa: E402
 import fastplist                                        # noqa: E402
+import restore_job                                      # noqa: E402
+import services                                         # noqa: E402
 from devicelink import EMPTY, DeviceLink, MBError       # noqa: E402
 from stream import EndOfStream, Stream                  # noqa: E402
 
@@ -223,6 +227,68 @@ def fast_property_lists_are_right():
     equal(fastplist.read_listing(status(payload=listing)[4:]),
           {name: (e["DLFileType"], e["DLFileSize"])
            for name, e in listing.items()})
+
+
+def judged_payload(stored, key=None, digest=None, step=16384):
+    """(content, error) of a payload that arrives in pieces."""
+    place = new_path("payload")
+    sink = restore_job.FileSink(place, key, digest, restore_job.Rooms())
+    for at in range(0, len(stored), step):
+        sink.write(memoryview(stored)[at:at + step])
+    sink.close()
+    return read(place), sink.error
+
+
+@case
+def payloads_are_kept_whole_however_they_are_cut():
+    key, encrypt = bytes(range(32)), launch.content.mkbackup.encrypt
+    pad = launch.content.mkbackup.pad
+    for size in (0, 1, 15, 16, 17, 65535, 65536, 65537, 300000):
+        data = random.Random(size).randbytes(size)
+        stored = encrypt(key, pad(data))
+        for step in (1000, 16384, 1 << 20):
+            equal(judged_payload(data, step=step) == (data, None), True)
+            equal(judged_payload(stored, key, step=step) == (data, None),
+                  True, f"{size} bytes by {step}")
+            for name in ("sha1", "sha256"):
+                digest = hashlib.new(name, stored).digest()
+                equal(judged_payload(stored, key, digest, step)[1], None)
+
+
+@case
+def damaged_payloads_are_noticed():
+    key, encrypt = bytes(range(32)), launch.content.mkbackup.encrypt
+    good = encrypt(key, launch.content.mkbackup.pad(b"x" * 70000))
+    for bad in (b"", good[:-16], good[:-1], good + b"\0",
+                encrypt(key, bytes(16)), encrypt(key, b"\x11" * 32),
+                encrypt(key, b"\2" * 15 + b"\3"), good[:-17] + b"?" * 17):
+        equal(judged_payload(bad, key)[1], "bad padding", len(bad))
+    equal(judged_payload(b"abc", None, bytes(20))[1], "wrong digest")
+    equal(judged_payload(b"abc", None, bytes(32))[1], "wrong digest")
+
+
+@case
+def what_is_to_be_installed_comes_before_the_restore():
+    path = b"/iTunesRestore/RestoreApplications.plist\0"
+    ours, theirs = socket.socketpair()
+    phone = QuietPhone()
+    phone.state = pathlib.Path(new_dir("state"))
+    os.makedirs(phone.state / "afc/iTunesRestore")
+    with ours, theirs:
+        afc = services.Afc(Stream(ours), phone)
+        for restoring, words in ((None, []), (object(), ["during the"])):
+            phone.restoring = restoring
+            phone.found.clear()
+            # open to write, and to read
+            for mode in (4, 1):
+                theirs.sendall(struct.pack(
+                    "<8sQQQQQ", services.MAGIC, 48 + len(path),
+                    48 + len(path), 1, 0x0d, mode) + path)
+                afc.one()
+                theirs.recv(100)
+            equal([word in text for word, text in zip(words, phone.found)],
+                  [True] * len(words))
+            equal(len(phone.found), len(words))
 
 
 @case

@@ -2,15 +2,17 @@
 """The simulator, as the programs of libimobiledevice see it; and what it says
 of clients that are not as good."""
 
+import contextlib
 import plistlib
 import shutil
 import socket
+import sqlite3
 import struct
 
 from harness import *
 
 TOOLS = ("idevice_id", "ideviceinfo", "idevicepair", "idevicename",
-         "idevicediagnostics")
+         "idevicediagnostics", "idevicebackup2")
 MISSING = [name for name in TOOLS if not shutil.which(name)]
 if MISSING:
     skip_all("needs " + ", ".join(MISSING))
@@ -25,6 +27,8 @@ CARA = {"udid": "00008101-00000000000000CC", "name": "Cara", "usb": False,
         "network": "127.71.0.3"}
 OLD = {"udid": "0123456789abcdef0123456789abcdef01234567",
        "product_version": "9.3.5"}
+
+content, mkbackup = launch.content, launch.content.mkbackup
 
 
 def no_violations(sim):
@@ -274,6 +278,193 @@ def a_client_of_a_silent_lockdownd_is_freed_by_unplugging():
             equal(client.poll(), None)
             phone.unplug()
             assert client.wait(20) != 0
+
+
+# --- what comes before and after a restore ------------------------------------
+
+@case
+def find_my_is_told_by_a_value():
+    with Simulator() as sim:
+        # the tool warns of a domain that it does not know
+        told = lambda: [line for line in value(
+            sim, "IsAssociated", "-q", "com.apple.fmip").splitlines()
+            if not line.startswith("WARNING")]
+        equal(told(), ["false"])
+        sim.phones[0].set(find_my=True)
+        equal(told(), ["true"])
+        sim.phones[0].set(find_my=None)
+        equal(told(), [])
+
+
+@case
+def the_disk_is_as_large_as_a_knob_says():
+    with Simulator() as sim:
+        sim.phones[0].set(disk_usage={"TotalDataCapacity": 1000,
+                                      "AmountDataAvailable": 7})
+        equal([value(sim, key, "-q", "com.apple.disk_usage") for key in (
+            "TotalDataCapacity", "AmountDataAvailable", "TotalDiskCapacity")],
+            ["1000", "7", "128000000000"])
+
+
+@contextlib.contextmanager
+def backed_up():
+    """(simulator, its phone, the folder of a backup of it by the stock tool)"""
+    with Simulator({"fill": {"kind": "small"}}) as sim:
+        phone, = sim.phones
+        pairs(sim, phone)
+        folder = new_dir("backups")
+        text = output(sim, "idevicebackup2", "backup", folder)
+        assert "Backup Successful" in text, text
+        phone.forget()
+        yield sim, phone, folder
+
+
+def restore(sim, folder, *options, status=0):
+    """restore --system; what the tool says."""
+    return output(sim, "idevicebackup2", "restore", "--system", *options,
+                  folder, status=status)
+
+
+@case
+def a_restore_is_refused_while_find_my_is_on():
+    with backed_up() as (sim, phone, folder):
+        phone.set(find_my=True)
+        text = restore(sim, folder, status=256 - 211)
+        assert "Find My iPhone must be turned off" in text, text
+        equal(len(phone.events("restore-request")), 1)
+        no_violations(sim)
+
+
+@case
+def a_restore_has_to_fit():
+    with backed_up() as (sim, phone, folder):
+        size = sum(i.size for i in phone.content.scan() if i.kind == "f")
+        phone.set(disk_usage={"AmountDataAvailable": size // 2})
+        content.edit(phone.content, add=1)
+        before = list(phone.content.entries())
+        text = restore(sim, folder, status=256 - 106)
+        assert "Not enough free space" in text, text
+        equal(content.differences(before, phone.content), [])
+        phone.set(disk_usage={"AmountDataAvailable": size})
+        restore(sim, folder)
+        no_violations(sim)
+
+
+@case
+def what_a_restore_asks_for_is_remembered():
+    with backed_up() as (sim, phone, folder):
+        restore(sim, folder, "--no-reboot")
+        asked, = phone.events("restore-request")
+        equal(asked["request"]["Options"],
+              {"RestoreSystemFiles": True, "RestoreShouldReboot": False,
+               "RestoreDontCopyBackup": True,
+               "RestorePreserveSettings": True})
+        info = plistlib.loads(read(f"{folder}/{phone.udid}/Info.plist"))
+        given, = phone.events("restore-applications")
+        assert given["there"] and given["holds"], given
+        equal(given["holds"].keys(), info["Applications"].keys())
+        for bundle, app in given["holds"].items():
+            equal(app.keys(), info["Applications"][bundle].keys())
+        # it is used up
+        phone.forget()
+        restore(sim, folder, "--skip-apps")
+        equal([e["there"] for e in phone.events("restore-applications")],
+              [False])
+        no_violations(sim)
+
+
+@case
+def a_phone_restarts_after_a_restore_that_wants_it():
+    with backed_up() as (sim, phone, folder):
+        phone.set(reboot=True, reboot_seconds=1000)
+        text = restore(sim, folder)
+        assert "Restore Successful" in text, text
+        phone.wait("reboots")
+        equal(output(sim, "idevice_id", "-l"), "")
+        phone.plug()
+        equal(output(sim, "idevice_id", "-l"), phone.udid)
+        phone.set(reboot_seconds=0)
+        phone.forget()
+        restore(sim, folder)
+        phone.wait("started")
+        equal(output(sim, "idevice_id", "-l"), phone.udid)
+        phone.forget()
+        restore(sim, folder, "--no-reboot")
+        equal(phone.events("reboots"), [])
+        no_violations(sim)
+
+
+@case
+def a_connection_can_end_before_the_last_word():
+    with backed_up() as (sim, phone, folder):
+        phone.set(hang_up="before")
+        text = restore(sim, folder, status=255)
+        assert "Restore Successful" not in text, text
+        phone.set(hang_up="after")
+        text = restore(sim, folder)
+        assert "Restore Successful" in text, text
+        no_violations(sim)
+
+
+# --- backups that others have made ------------------------------------------
+
+def made(shape):
+    """(the folder above a backup by mkbackup.py, its UDID, what a mount of it
+    has to show)"""
+    folder, expect = new_dir("made"), new_path("EXPECT")
+    udid = mkbackup.SHAPES[shape].udid
+    done = execute(sys.executable, mkbackup.__file__, shape,
+                   f"{folder}/{udid}", "--profile", "sample", "--expect",
+                   expect)
+    equal(done.returncode, 0, done.stderr)
+    return folder, udid, [json.loads(line) for line in
+                          read(expect).splitlines()]
+
+
+def comparable(lines):
+    """Of EXPECT, what is of the files and not of the manifest."""
+    here = ("user.larder.inode", "user.larder.ctime", "user.larder.digest")
+    return {line["path"]: line | {"xattrs": {
+        name: value for name, value in line.get("xattrs", {}).items()
+        if name not in here}} for line in lines}
+
+
+@case_for(list(mkbackup.SHAPES))
+def a_backup_of_that_shape_comes_back_whole(shape):
+    folder, udid, expect = made(shape)
+    by = mkbackup.SHAPES[shape]
+    password = ("--password", mkbackup.DEFAULT_PASSWORD) \
+        if by.encrypted else ()
+    with Simulator({"udid": udid, "product_version": by.ios}
+                   ) as sim:
+        phone, = sim.phones
+        pairs(sim, phone)
+        text = restore(sim, folder, "--skip-apps", *password)
+        assert "Restore Successful" in text, text
+        got, want = (comparable(e) for e in (phone.content.expect(shape),
+                                             expect))
+        equal({path: (got.get(path), want.get(path))
+               for path in got.keys() | want.keys()
+               if got.get(path) != want.get(path)}, {})
+        no_violations(sim)
+
+
+@case_for({"another folder": "../../x", "no digest": "g" * 40,
+           "too short": "0" * 39})
+def a_file_id_that_is_none_is_not_asked_for(_what, ident):
+    folder, udid, _ = made("db-plain")
+    with contextlib.closing(sqlite3.connect(
+            f"{folder}/{udid}/Manifest.db")) as db:
+        db.execute("UPDATE Files SET fileID = ? WHERE rowid = (SELECT rowid "
+                   "FROM Files WHERE flags = 1 LIMIT 1)", (ident,))
+        db.commit()
+    with Simulator({"udid": udid}) as sim:
+        phone, = sim.phones
+        pairs(sim, phone)
+        text = restore(sim, folder, "--skip-apps", status=256 - 205)
+        assert "Bad record" in text, text
+        equal(phone.content.scan(), [])
+        no_violations(sim)
 
 
 # --- what no stock client does -----------------------------------------------

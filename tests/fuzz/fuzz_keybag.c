@@ -5,6 +5,29 @@
 
 #include "keyring.h"
 
+/* What was decoded, encoded again, decodes to the same. */
+static void go_round(const struct keybag *bag)
+{
+	static struct keybag again;
+	struct buf out = { 0 }, twice = { 0 };
+
+	MUST(keybag_encode(&out, bag) == 0);
+	MUST(keybag_decode(&again, view_of(out.ptr, out.len), NULL) == 0);
+	MUST(again.class_count == bag->class_count);
+	MUST(again.iterations == bag->iterations);
+	MUST(again.has_double == bag->has_double);
+	MUST(!memcmp(again.salt, bag->salt, sizeof(bag->salt)));
+	MUST(!memcmp(again.uuid, bag->uuid, sizeof(bag->uuid)));
+	for (unsigned i = 0; i < bag->class_count; i++) {
+		MUST(again.classes[i].number == bag->classes[i].number);
+		MUST(again.classes[i].has_key == bag->classes[i].has_key);
+	}
+	MUST(keybag_encode(&twice, &again) == 0);
+	MUST(out.len == twice.len && !memcmp(out.ptr, twice.ptr, out.len));
+	buf_release(&out);
+	buf_release(&twice);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t key[KEY_LEN];
@@ -20,6 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (rc < 0)
 		return 0;
 	MUST(bag.class_count <= KEYBAG_CLASSES_MAX);
+	go_round(&bag);
 	MUST(bag.iterations && bag.iterations <= KEYBAG_ITERATIONS_MAX);
 	if (bag.iterations + (uint64_t)bag.double_iterations < 5)
 		keyring_derive(out, &bag, view_of(data, size), &err);

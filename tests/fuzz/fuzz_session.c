@@ -14,12 +14,19 @@
 /*
  * A whole conversation: the first byte is how it is held (below), the rest is
  * all that the device says. Whatever that is, only the device's own folder and
- * its folders "<UDID>-YYYYMMDD-HHMMSS" may change.
+ * its folders "<UDID>-YYYYMMDD-HHMMSS" may change, and nothing of a backup that
+ * is served.
  *
- * bits 0 to 6: how many bytes arrive at once, 0 for as many as fit
+ * bits 0 to 5: how many bytes arrive at once, 0 for as many as fit
+ * bit 6: a backup is served to another device, T
  * bit 7: a conversation without files, as for a change of the password
  */
 #define U "U"
+#define T "T"
+#define PAYLOAD "00/0000000000000000000000000000000000000001"
+#define AT_ONCE 0x3f
+#define SERVED 0x40
+#define NO_FILES 0x80
 #define STAMP_LEN 16
 
 /* Memory in use, where a sanitizer counts it. */
@@ -106,7 +113,7 @@ static int make_root(void)
 	MUST(dir >= 0);
 	MUST(mkdirat(dir, "00", 0700) == 0);
 	put(dir, "Status.plist", "abc");
-	put(dir, "00/0000000000000000000000000000000000000001", "payload");
+	put(dir, PAYLOAD, "payload");
 	MUST(symlinkat("../../outside", dir, "out") == 0);
 	MUST(symlinkat("../beside", dir, "link") == 0);
 	MUST(symlinkat("../new", dir, "dangling") == 0);
@@ -125,15 +132,15 @@ static void remove_all(void)
 	beneath_remove(fuzz_dir_fd(), "outside");
 }
 
-static void check_untouched(int at, const char *name)
+static void check_text(int at, const char *name, const char *want)
 {
 	char text[16];
 	struct stat st;
 	int fd = openat(at, name, O_RDONLY | O_NOFOLLOW);
 
 	MUST(fd >= 0 && fstat(fd, &st) == 0 && st.st_nlink == 1);
-	MUST(read(fd, text, sizeof(text)) == 9);
-	MUST(!memcmp(text, "untouched", 9));
+	MUST(read(fd, text, sizeof(text)) == (ssize_t)strlen(want));
+	MUST(!memcmp(text, want, strlen(want)));
 	close(fd);
 }
 
@@ -178,12 +185,41 @@ static bool may_be_above(const char *name)
 	return !strcmp(name, "root") || !strcmp(name, "outside");
 }
 
+static bool is_of_backup(const char *name)
+{
+	static const char *const names[] = { "00", "Status.plist", "out",
+					     "link", "dangling" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (!strcmp(name, names[i]))
+			return true;
+	return false;
+}
+
+static bool is_the_device(const char *name)
+{
+	return !strcmp(name, "beside") || !strcmp(name, U);
+}
+
+/* Nothing of it has changed. */
+static void check_served(int root)
+{
+	int dir = openat(root, U, O_RDONLY | O_DIRECTORY);
+
+	MUST(dir >= 0);
+	check_text(dir, "Status.plist", "abc");
+	check_text(dir, PAYLOAD, "payload");
+	check_entries(dir, is_of_backup);
+	check_entries(root, is_the_device);
+	close(dir);
+}
+
 static void check_all(int root)
 {
 	int outside = openat(fuzz_dir_fd(), "outside", O_RDONLY | O_DIRECTORY);
 
-	check_untouched(root, "beside");
-	check_untouched(outside, "precious");
+	check_text(root, "beside", "untouched");
+	check_text(outside, "precious", "untouched");
 	check_entries(root, may_be_in_root);
 	check_entries(outside, may_be_outside);
 	check_entries(fuzz_dir_fd(), may_be_above);
@@ -213,7 +249,8 @@ static int talk(struct session *s, const struct host_dir *dir,
 	int rc;
 
 	plist_dict_set_item(request, "TargetIdentifier", plist_new_string(U));
-	rc = session_request(s, "Backup", request, err);
+	rc = session_request(s, dir && dir->served ? "Restore" : "Backup",
+			     request, err);
 	if (rc == 0)
 		rc = session_serve(s, dir, &end, err);
 	session_end_release(&end);
@@ -237,6 +274,18 @@ static int lowest_descriptor(void)
 	return fd;
 }
 
+/* What the device may work on. */
+static void hold(struct host_dir *dir, int root, uint8_t how)
+{
+	dir->fd = root;
+	if (!(how & SERVED))
+		return;
+	dir->fd = openat(root, U, O_RDONLY | O_DIRECTORY);
+	MUST(dir->fd >= 0);
+	dir->served = true;
+	dir->target = T;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct session_observer observer = { on_warning, NULL };
@@ -249,29 +298,34 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct session_counts counts = { 0 };
 	struct session *s = NULL;
 	struct mb_err err = { 0 };
-	struct host_dir dir = { -1, U };
-	int before, rc;
+	struct host_dir dir = { .fd = -1, .udid = U };
+	int before, root, rc;
 
 	if (!size)
 		return 0;
 	d.data = data + 1;
 	d.left = size - 1;
-	d.at_once = data[0] & 0x7f;
+	d.at_once = data[0] & AT_ONCE;
 	fuzz_dir_fd();
 	if (!will_be_removed)
 		atexit(remove_all);
 	will_be_removed = true;
 	before = lowest_descriptor();
-	dir.fd = make_root();
+	root = make_root();
+	hold(&dir, root, data[0]);
 	rc = session_open(&s, &d.link, &counts, &observer, &err);
 	MUST((rc == 0) == (s != NULL));
 	if (rc == 0)
-		rc = talk(s, data[0] & 0x80 ? NULL : &dir, &err);
+		rc = talk(s, data[0] & NO_FILES ? NULL : &dir, &err);
 	check_error(rc, &err);
 	session_free(s);
 	MUST(counts.percent <= 100);
-	check_all(dir.fd);
-	close(dir.fd);
+	check_all(root);
+	if (dir.served) {
+		check_served(root);
+		close(dir.fd);
+	}
+	close(root);
 	remove_root();
 	MUST(lowest_descriptor() == before);
 	return 0;

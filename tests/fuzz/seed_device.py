@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Write the first inputs of the corpora "upload" and "session": what a device
-sends, a sound one and hostile ones.
+sends, sound ones and hostile ones.
 
 Their first byte is for the target: how many bytes arrive at once.
 """
@@ -13,7 +13,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 DONE, HOST_FAILED, DEVICE_FAILED, DATA = 0x00, 0x06, 0x0B, 0x0C
 ID = "0" * 39 + "1"
-NO_FILES = 0x80  # of a session's first byte
+NO_FILES, SERVED = 0x80, 0x40  # of a session's first byte
 
 
 def put(target, name, data, first=0):
@@ -276,6 +276,38 @@ GREETINGS = {
 }
 
 
+RESTORES = {
+    "restore": download("U/Manifest.plist") + download("U/Manifest.db")
+    + download("U/Status.plist") + download("U/Info.plist") + listing("T")
+    + FREE + download("U/00/" + ID) + response(0),
+    "restore-of-many": download(*["U/00/" + ID] * 300) + response(0),
+    "restore-lists": listing("U") + listing("U/00") + listing("U/out")
+    + listing("U/link") + listing("T/00") + listing("U-20240102-030405")
+    + response(0),
+    "restore-through-links": download("U/out/" + ID, "U/link", "U/dangling",
+                                      "U/out/precious", "U/00/../00/" + ID),
+    "restore-of-what-is-no-backup": download(
+        "U/00", "U", "U/00/" + ID + "0", "U/Snapshot/00/" + ID, "T/" + ID,
+        "T-20240102-030405/Info.plist", "U/status.plist") + response(205),
+    "restore-of-the-folder-above": download("../beside"),
+    "restore-of-a-neighbour": download("other/Status.plist"),
+    "restore-by-another-name": download("beside"),
+    "restore-that-copies-first": listing("T") + FREE
+    + copy("T", "T-20240102-030405") + copy("U", "U-20240102-030405")
+    + upload(stored("T-20240102-030405/Info.plist")) + response(104),
+    "restore-that-uploads": upload(
+        stored("U/Status.plist", b"overwritten"), stored("U/00/" + ID),
+        stored("U/new"), file("U/bad", hunk(DEVICE_FAILED, b"gone")))
+    + download("U/Status.plist") + response(0),
+    "restore-that-uploads-out": upload(stored("U/a"), stored("../evil")),
+    "restore-that-changes": make("U/Snapshot") + make("T") + make("U")
+    + move_one("U/00/" + ID, "U/00/x") + move_one("U/Status.plist", "T/x")
+    + remove("U/00", "U", "T", "U/no") + copy("U/00", "U/01") + response(0),
+    "restore-that-moves-out": move_one("U/Status.plist", "../evil"),
+    "restore-that-removes-others": remove("beside"),
+}
+
+
 def main():
     for name, data in UPLOADS.items():
         put("upload", name, data, 3)
@@ -283,6 +315,10 @@ def main():
         put("session", name, HELLO + data)
     for name, data in GREETINGS.items():
         put("session", name, data)
+    for name, data in RESTORES.items():
+        put("session", name, HELLO + data, SERVED)
+    put("session", "restore-byte-by-byte", HELLO + RESTORES["restore"],
+        SERVED + 1)
     put("session", "backup-byte-by-byte", HELLO + BACKUP, 1)
     put("session", "backup-without-files", HELLO + BACKUP, NO_FILES)
 

@@ -1,6 +1,7 @@
 """com.apple.mobilebackup2: one connection of a client to the phone."""
 
 import os
+import shutil
 import stat
 import time
 
@@ -81,16 +82,14 @@ class UnbackJob(ReadingJob):
     def run(self):
         self.open_backup()
         self.at("payloads")
-        self.folder = self.phone.state / "restore"
-        try:
-            self.receive_payloads()
-            self.at("unback")
-            self.send_tree()
-        finally:
-            for place in self.fetched:
-                if os.path.exists(place):
-                    os.unlink(place)
+        self.new_folder()
+        self.receive_payloads()
+        self.at("unback")
+        self.send_tree()
         self.at("response")
+
+    def place_for(self, ident):
+        return f"{self.folder}/{ident}"
 
     def wanted(self):
         return self.records.items()
@@ -108,7 +107,7 @@ class UnbackJob(ReadingJob):
             folders.add(folder)
             if sig[2] == "f":
                 files.append(("/.b/6/" + sig[1], name,
-                              str(self.folder / self.names[ident])))
+                              self.place_for(self.first[ident])))
         for folder in sorted(folders):
             self.link.create_directory(folder)
         size = self.knob("batch")
@@ -213,18 +212,32 @@ def serve(stream, phone):
         request = link.process_message()
         name = request["MessageName"]
         phone.event(name.lower() + "-request", request=redact(request))
+        if name == "Restore":
+            phone.restoring = link
         code, description, more = perform(link, phone, request)
+        hang_up = phone.knobs["hang_up"]
+        if hang_up == "before":
+            return
         link.respond(code, description, **more)
         phone.event("response", request=name, code=code,
                     description=description,
                     seconds=round(time.monotonic() - started, 3))
-        if name == "Restore" and code == 0 and phone.knobs["reboot"]:
-            return phone.event("rebooted")
+        if hang_up == "after":
+            return
+        if name == "Restore" and code == 0 and phone.knobs["reboot"] \
+                and request.get("Options", {}).get("RestoreShouldReboot",
+                                                   True):
+            return phone.reboot()
         link.await_disconnect()
     except ClientLeft:
         phone.event("client-left")
     except EndOfStream:
         phone.event("connection-lost")
+    finally:
+        if phone.restoring is link:
+            phone.restoring = None
+        for folder in link.leftovers:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def redact(request):

@@ -68,8 +68,9 @@ class Item(NamedTuple):
 
 def check_path(domain, path):
     """Domain and path as a phone can have them."""
-    names = [domain] + (path.split("/") if path else [])
-    if any(n in ("", ".", "..") or "\0" in n for n in names) or "/" in domain:
+    name = f"/{domain}/{path}/" if path else f"/{domain}/"
+    if "//" in name or "/./" in name or "/../" in name or "\0" in name \
+            or "/" in domain:
         raise ValueError(f"not a path of a phone: {domain!r} {path!r}")
 
 
@@ -236,6 +237,22 @@ class Content:
         if kept or key in self._meta:
             self._meta[key] = kept
             self._save()
+
+    def settle(self, signature, mtime_ns):
+        """Give what is there all that the first fields of an Item say, and
+        this time."""
+        domain, path, kind, mode, uid, gid, mtime, birth, _, _, pclass, _, \
+            xattrs = signature
+        place = self.place(domain, path)
+        if uid == gid == MOBILE and birth == mtime and not xattrs \
+                and pclass == DEFAULT_CLASS[kind] \
+                and (kind != "l" or mode == DEFAULT_MODE["l"]):
+            if kind != "l":
+                os.chmod(place, mode)       # most need no more than this
+        else:
+            self.set(domain, path, mode=mode, uid=uid, gid=gid, mtime=mtime,
+                     birth=birth, pclass=pclass, xattrs=dict(xattrs))
+        os.utime(place, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
 
     def _above(self, domain, path):
         folder = os.path.dirname(self.place(domain, path)) if path \

@@ -68,6 +68,9 @@ class DeviceLink:
         self.stream, self.phone = stream, phone
         self.knob = lambda name: phone.knobs[name]
         self.uploading = False
+        # folders to be removed once the client is gone: that takes time, and
+        # is no part of what was asked for
+        self.leftovers = []
         self._status_cache = {}
 
     # messages
@@ -333,7 +336,9 @@ class DeviceLink:
         class Gather:
             def __init__(self, path):
                 self.data = parts[path] = []
-                self.write = self.data.append
+
+            def write(self, piece):
+                self.data.append(bytes(piece))
 
             def close(self):
                 pass
@@ -343,9 +348,10 @@ class DeviceLink:
                 if path not in errors} | errors
 
     def download_to(self, paths, sink, percent=0):
-        """Each file to a sink(path), which has write() and close(); close() is
-        called only where the file is complete.  Returns {path: code} of those
-        that did not come, with the codes of MBErrorDomain."""
+        """Each file to a sink(path), which has write() and close(); what
+        write() gets is good only during the call, and close() is called only
+        where the file is complete.  Returns {path: code} of those that did
+        not come, with the codes of MBErrorDomain."""
         self.check_quiet()
         self.send("DLMessageDownloadFiles", paths, {}, self.progress(percent),
                   0)
@@ -377,12 +383,13 @@ class DeviceLink:
                 self.violation(f"{path}: a frame of {length} bytes")
                 if length < 1:
                     raise EndOfStream("not understood")
-            data = recv(length - 1) if length > 1 else b""
             if code == FILE_DATA[0]:
-                if not data:
+                if length == 1:
                     self.violation(f"{path}: a data frame without data")
-                sink.write(data)
-            elif code == 0:
+                self.stream.pieces(length - 1, sink.write)
+                continue
+            data = recv(length - 1) if length > 1 else b""
+            if code == 0:
                 if data:
                     self.violation(f"{path}: data behind the end")
                 sink.close()

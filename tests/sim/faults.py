@@ -2,7 +2,9 @@
 
 A *point* says where in an operation: "PHASE", "PHASE:files:N" (between files,
 after N of those that the phase uploads) or "PHASE:frame:N" (inside a frame of
-file N, counted from 0); or a dict {"phase", "where", "files"} of the same.
+file N, counted from 0); or a dict {"phase", "where", "files"} of the same.  In
+a restore "payloads:frame:N" is a phone that has asked for file N: it stops
+reading (stall), or goes (unplug_at), while it is sent.
 The phases are those of backup_job and restore_job, in their order.
 """
 
@@ -45,7 +47,11 @@ KNOBS = {
     "protocol_version": (2.1, "of mobilebackup2"),
     "iterations": (10, "PBKDF2-SHA1 of new keybags"),
     "dpic": (10, "PBKDF2-SHA256 of new keybags"),
-    "reboot": (False, "drop the connection right after a restore"),
+    "reboot": (False, "after a restore that wants it the phone is away, "
+                      "without a goodbye, for reboot_seconds"),
+    "reboot_seconds": (0.5, "so long"),
+    "hang_up": (None, "before or after: the connection is dropped there, as "
+                      "seen from the final response"),
     "reply_timeout": (60, "seconds within which a client must answer"),
     "quick_timeout": (10, "the same where it may not answer at all"),
 }
@@ -206,6 +212,20 @@ class Faults:
                         self._strike(point[2])
 
         return interrupt
+
+    # within downloads
+
+    def receiving(self, number):
+        """The name of file `number` of this phase has come."""
+        point = self.phase, "frame", number
+        for name in ("stall", "unplug_at"):
+            value = self.knob(name)
+            if not value or parse_point(value) != point:
+                continue
+            if name == "unplug_at":
+                self._strike(name)
+            self.phone.event("fault", knob=name, phase=self.phase)
+            self.phone.sleep(value["seconds"])
 
     # messages out of order
 

@@ -75,6 +75,7 @@ class Mux:
         with self.lock:
             phone.unplugged.clear()
             phone.on_unplug = lambda: self._unplugged(phone)
+            phone.plug_in = lambda: self.plug(phone)
             wires = [None] if phone.id["usb"] else []
             if phone.id["network"]:
                 wires.append(phone.id["network"])

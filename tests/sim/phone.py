@@ -14,8 +14,8 @@ A phone lives in a state folder:
 import copy
 import json
 import pathlib
-import socket
 import plistlib
+import socket
 import threading
 import time
 
@@ -40,6 +40,10 @@ KNOBS = {
     "handshake_seconds": (0, "before each TLS handshake"),
     "unplug_after_bytes": (None, "of the backup service, phone to host"),
     "refuse_icons": ([], "bundle identifiers without an icon"),
+    "find_my": (False, "com.apple.fmip's IsAssociated; true: no restore; "
+                       "null: no such value"),
+    "disk_usage": ({}, "{key: bytes}: of com.apple.disk_usage; a restore "
+                       "needs AmountDataAvailable"),
 }
 
 IDENTITY = {
@@ -85,6 +89,8 @@ class Phone:
         self.escrow = bytes.fromhex(self.id["escrow"] or "") or None
         self.unplugged = threading.Event()
         self.on_unplug = lambda: None       # the mux puts itself here
+        self.plug_in = lambda: None         # and here
+        self.restoring = None       # the connection that asked for it
         fresh = not (self.state / "content").exists()
         self.content = content.Content(self.state / "content", create=True)
         if fresh and fill:
@@ -186,7 +192,9 @@ class Phone:
                 "TotalDataAvailable": 109 * 10**9,
                 "TotalSystemCapacity": 18 * 10**9,
                 "TotalSystemAvailable": 0,
-                "AmountDataAvailable": 109 * 10**9},
+                "AmountDataAvailable": 109 * 10**9} | self.knobs["disk_usage"],
+            "com.apple.fmip": {} if self.knobs["find_my"] is None
+            else {"IsAssociated": self.knobs["find_my"]},
             "com.apple.mobile.battery": {
                 "BatteryCurrentCapacity": 87, "BatteryIsCharging": True},
         }.get(domain, {})
@@ -307,6 +315,18 @@ class Phone:
                 pass
         self.event("unplugged")
         self.on_unplug()
+
+    def reboot(self):
+        """Gone, and back after a while."""
+        def start():
+            self.plug_in()
+            self.event("started")
+
+        self.unplug()
+        self.event("reboots")
+        timer = threading.Timer(self.knobs["reboot_seconds"], start)
+        timer.daemon = True
+        timer.start()
 
     def sleep(self, seconds):
         """Ended early by unplug()."""

@@ -4,10 +4,12 @@ Everything is fetched into a new Content beside the phone's own, which takes
 its place only when it is complete.
 """
 
+import contextlib
 import hashlib
 import os
 import plistlib
-import shutil
+import re
+import tempfile
 
 import device_keys
 import manifest
@@ -28,40 +30,83 @@ OPTIONS = {"RestoreSystemFiles": True, "RestoreShouldReboot": True,
            "RestoreDontCopyBackup": False, "RestorePreserveSettings": True,
            "RemoveItemsNotRestored": True}
 
+# Of the media partition: what a host wants to be installed again.
+APPLICATIONS = "iTunesRestore/RestoreApplications.plist"
+
+FILE_ID = re.compile("[0-9a-f]{40}")
+PIECE = 1 << 16                 # bytes of a payload that are handled at once
+
+
+class Rooms:
+    """Where payloads are worked on, one at a time: always the same memory."""
+
+    def __init__(self):
+        self.stored = memoryview(bytearray(PIECE))
+        # what is decrypted, behind a block that waited for it
+        self.clear = memoryview(bytearray(16 + PIECE + 16))
+
 
 class FileSink:
     """Takes a payload as it arrives; in clear and judged by close()."""
 
-    def __init__(self, place, key, digest):
-        self.file = open(place, "wb")
+    def __init__(self, place, key, digest, rooms):
+        self.place, self.rooms = place, rooms
+        self.file = None
         self.cipher = device_keys.decryptor(key) if key else None
         self.digest = digest
         self.sum = None if digest is None else hashlib.new(
             "sha1" if len(digest) == 20 else "sha256")
+        self.filled = self.length = 0
         self.tail = b""             # the last block, which has the padding
         self.error = None
 
-    def write(self, data):
+    def write(self, piece):
+        while piece:
+            end = min(self.filled + len(piece), PIECE)
+            n = end - self.filled
+            self.rooms.stored[self.filled:end] = piece[:n]
+            self.filled, piece = end, piece[n:]
+            if end == PIECE:
+                self.store(self.take())
+
+    def take(self):
+        """What is gathered, in clear but for the last block."""
+        data = self.rooms.stored[:self.filled]
+        self.length += self.filled
+        self.filled = 0
         if self.sum:
             self.sum.update(data)
-        if self.cipher:
-            data = self.tail + self.cipher.update(data)
-            cut = max(len(data) - 16, 0)
-            data, self.tail = data[:cut], data[cut:]
-        self.file.write(data)
+        if not self.cipher:
+            return data
+        clear, n = self.rooms.clear, len(self.tail)
+        clear[:n] = self.tail
+        n += self.cipher.update_into(data, clear[n:])
+        cut = max(n - 16, 0)
+        self.tail = bytes(clear[cut:n])
+        return clear[:cut]
+
+    def store(self, data):
+        if not self.file:
+            self.file = open(self.place, "xb", 0)
+        while data:
+            data = data[self.file.write(data):]
 
     def close(self):
-        if self.cipher and self.tail:
-            count = self.tail[-1]
-            if len(self.tail) == 16 and 1 <= count <= 16 \
-                    and self.tail.endswith(bytes([count]) * count):
-                self.tail = self.tail[:-count]
-            else:
-                self.error = "bad padding"
-            self.file.write(self.tail)
+        self.store(self.take())
+        if self.cipher:
+            self.store(self.unpadded())
+        self.file.close()
         if self.sum and self.sum.digest() != self.digest:
             self.error = "wrong digest"
-        self.file.close()
+
+    def unpadded(self):
+        """What the last block holds."""
+        count = self.tail[-1] if self.tail else 0
+        if self.length % 16 == 0 and 1 <= count <= 16 \
+                and self.tail.endswith(bytes([count]) * count):
+            return self.tail[:-count]
+        self.error = "bad padding"
+        return self.tail
 
 
 class RestoreJob(Session):
@@ -74,22 +119,55 @@ class RestoreJob(Session):
                 link.violation(f"option {name} is {value!r}")
                 value = default
             self.option[name] = value
-        self.fetched = {}           # place of a file -> its FileSink
+        self.sinks = {}             # file ID -> FileSink of what is fetched
 
     def run(self):
         self.at("request")
-        try:
-            self.read_backup()
-            if not self.option["RestoreDontCopyBackup"]:
-                self.copy_backup()
-            self.at("payloads")
-            self.receive_payloads()
-            self.at("apply")
-            self.apply()
-        finally:
-            shutil.rmtree(self.phone.state / "restore", ignore_errors=True)
+        self.look_at_applications()
+        if self.phone.value("com.apple.fmip", "IsAssociated"):
+            raise MBError(211, "Find My iPhone must be turned off")
+        self.read_backup()
+        self.check_space()
+        if not self.option["RestoreDontCopyBackup"]:
+            self.copy_backup()
+        self.at("payloads")
+        self.fresh = Content(self.new_folder() + "/content", create=True)
+        self.receive_payloads()
+        self.at("apply")
+        self.apply()
+        self.take_applications()
         self.at("response")
-        self.phone.event("restore-finished", files=len(self.fetched))
+        self.phone.event("restore-finished", files=len(self.sinks))
+
+    def new_folder(self):
+        """What is left in it at the end is thrown away."""
+        self.folder = tempfile.mkdtemp(prefix="restore-",
+                                       dir=self.phone.state)
+        self.link.leftovers.append(self.folder)
+        return self.folder
+
+    # applications
+
+    def look_at_applications(self):
+        place = self.phone.state / "afc" / APPLICATIONS
+        if not place.exists():
+            return self.phone.event("restore-applications", there=False)
+        plist = load_plist(place.read_bytes())
+        if plist is None or not all(isinstance(app, dict)
+                                    for app in plist.values()):
+            self.link.violation(f"{APPLICATIONS} is no dictionary of them")
+            plist = {}
+        return self.phone.event("restore-applications", there=True, holds={
+            bundle: {key: shown(value) for key, value in app.items()}
+            for bundle, app in plist.items()})
+
+    def take_applications(self):
+        """They are being installed from now on."""
+        place = self.phone.state / "afc" / APPLICATIONS
+        if place.exists():
+            place.unlink()
+
+    # is it a backup, and for this phone?
 
     def must_fetch(self, name, code):
         data = self.fetch(name)
@@ -98,24 +176,12 @@ class RestoreJob(Session):
         return data
 
     def read_backup(self):
-        """Manifests and Status.plist: is this a backup, and for this phone?"""
         self.at("manifest-download")
         plist = load_plist(self.must_fetch("Manifest.plist", 205))
         if plist is None or not isinstance(plist.get("Version"), str):
             raise MBError(205, "Manifest.plist is corrupt")
         self.encrypted = plist.get("IsEncrypted", False)
-        self.keyset = None
-        if self.encrypted:
-            password = self.options.get("Password")
-            if not isinstance(password, str):
-                raise MBError(207, "Password required to restore")
-            try:
-                self.keyset = self.unlock(plist, password)
-            except MBError as e:
-                if e.code == 207:
-                    e.description = "Invalid password when restoring " \
-                                    "encrypted backup"
-                raise
+        self.keyset = self.keyset_of(plist) if self.encrypted else None
         self.hashed = version(plist["Version"]) >= (10, 0)
         try:
             self.records, self.digests = self.read_manifest(plist)
@@ -123,6 +189,18 @@ class RestoreJob(Session):
             raise MBError(205, str(e)) from e
         self.check_status()
         self.check_records()
+
+    def keyset_of(self, plist):
+        password = self.options.get("Password")
+        if not isinstance(password, str):
+            raise MBError(207, "Password required to restore")
+        try:
+            return self.unlock(plist, password)
+        except MBError as e:
+            if e.code == 207:
+                e.description = "Invalid password when restoring " \
+                                "encrypted backup"
+            raise
 
     def read_manifest(self, plist):
         if not self.hashed:
@@ -163,8 +241,16 @@ class RestoreJob(Session):
             except ValueError as e:
                 raise MBError(205, str(e)) from e
             if kind is None or kind == "l" and not sig[11] or sig[8] < 0 \
-                    or kind == "f" and self.encrypted and blob is None:
+                    or kind == "f" and self.encrypted and blob is None \
+                    or not FILE_ID.fullmatch(ident):
                 raise MBError(205, f"Bad record {ident}: {domain}-{path}")
+
+    def check_space(self):
+        wanted = sum(sig[8] for _, (sig, *_) in self.chosen() if sig[2] == "f")
+        free = self.phone.value("com.apple.disk_usage", "AmountDataAvailable")
+        if wanted > free:
+            raise MBError(106, "Not enough free space on the device to "
+                               "restore")
 
     def copy_backup(self):
         """The host keeps a copy of what it has of this phone."""
@@ -191,19 +277,26 @@ class RestoreJob(Session):
                     or record[0][0] not in SYSTEM_DOMAINS:
                 yield ident, record
 
+    def place_for(self, ident):
+        """Where a payload goes; the folder is made."""
+        place = self.fresh.place(*self.records[ident][0][:2])
+        folder = os.path.dirname(place)
+        if folder not in self.made:
+            os.makedirs(folder, exist_ok=True)
+            self.made.add(folder)
+        return place
+
     def receive_payloads(self):
-        """Each payload to restore/<ID>, one for all names of an inode."""
-        self.folder = self.phone.state / "restore"
-        shutil.rmtree(self.folder, ignore_errors=True)
-        os.makedirs(self.folder)
-        self.names = {}             # file ID -> ID whose payload it shares
+        """Each payload to its place, one for all names of an inode."""
+        self.rooms, self.made = Rooms(), set()
+        self.first = {}             # file ID -> ID whose payload it shares
         by_inode, wanted = {}, []
         for ident, (sig, _, _, _) in self.chosen():
             if sig[2] != "f":
                 continue
             inode = (sig[0], sig[9]) if sig[9] else ident
             first = by_inode.setdefault(inode, ident)
-            self.names[ident] = first
+            self.first[ident] = first
             if first == ident:
                 wanted.append(ident)
         size, errors = self.knob("batch"), {}
@@ -215,14 +308,13 @@ class RestoreJob(Session):
             if 105 in errors.values():
                 raise MBError(106, "Not enough space on the device")
             raise MBError(205, "Multiple errors downloading files")
-        bad = [sink.error for sink in self.fetched.values() if sink.error]
+        bad = [sink.error for sink in self.sinks.values() if sink.error]
         if bad:
             raise MBError(205, f"Corrupt payload: {bad[0]}")
 
     def receive_batch(self, idents, percent):
-        places = {self.path(*((ident[:2], ident) if self.hashed
-                              else (ident,))): ident for ident in idents}
-
+        asked = {self.path(*((ident[:2], ident) if self.hashed
+                             else (ident,))): ident for ident in idents}
         keys = dict.fromkeys(idents)
         if self.encrypted:
             keys = dict(zip(idents, self.keyset.unwrap_all(
@@ -231,69 +323,80 @@ class RestoreJob(Session):
                 raise MBError(205, "Bad key of a file")
 
         def sink(path):
-            ident = places[path]
-            place = str(self.folder / ident)
-            self.fetched[place] = FileSink(place, keys[ident],
-                                           self.digests.get(ident))
-            return self.fetched[place]
+            self.faults.receiving(len(self.sinks))
+            ident = asked[path]
+            self.sinks[ident] = FileSink(self.place_for(ident), keys[ident],
+                                         self.digests.get(ident),
+                                         self.rooms)
+            return self.sinks[ident]
 
-        return self.link.download_to(list(places), sink, percent)
+        return self.link.download_to(list(asked), sink, percent)
 
     # writing
 
     def apply(self):
         """The new tree: what is restored, and the rest unless it goes."""
-        fresh = Content(self.folder / "content", create=True)
-        self.hold = {}
-        with fresh.editing():
-            chosen = sorted((record[0], ident)
-                            for ident, record in self.chosen())
-            self.keep_others(fresh, {sig[:2] for sig, _ in chosen})
-            for sig, ident in chosen:
-                self.put(fresh, ident, sig)
-        for place, mtime_ns in sorted(self.hold.items(), reverse=True):
-            os.utime(place, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
+        chosen = sorted((record[0], ident) for ident, record in self.chosen())
+        with self.fresh.editing():
+            # links last: nothing is written through one
+            for kind in "dfl":
+                for sig, ident in chosen:
+                    if sig[2] == kind:
+                        self.put(ident, sig)
+            folders = [(sig, sig[6] * 10**9) for sig, _ in chosen
+                       if sig[2] == "d"]
+            folders += self.keep_others({sig[:2] for sig, _ in chosen})
+            for sig, mtime_ns in folders:
+                self.fresh.settle(sig, mtime_ns)
         old = self.phone.content.path
-        aside = self.folder / "old"
-        os.rename(old, aside)
-        os.rename(fresh.path, old)
+        os.rename(old, f"{self.folder}/old")
+        os.rename(self.fresh.path, old)
 
-    def keep_others(self, fresh, restored):
+    def put(self, ident, sig):
+        """One record; a file has been fetched, by this name or another."""
+        domain, path, kind = sig[:3]
+        place = self.fresh.place(domain, path)
+        try:
+            if kind == "d":
+                return os.makedirs(place, exist_ok=True)
+            if kind == "l":
+                os.makedirs(os.path.dirname(place), exist_ok=True)
+                os.symlink(sig[11], place)
+            elif self.first[ident] != ident:
+                os.link(self.sinks[self.first[ident]].place,
+                        self.place_for(ident))
+        except OSError as e:
+            raise MBError(205, f"{domain}-{path}: {e}") from e
+        return self.fresh.settle(sig, sig[6] * 10**9)
+
+    def keep_others(self, restored):
         """Items of the phone that are not restored, but for those that are to
-        go: system files stay unless system files are restored."""
+        go: system files stay unless system files are restored.  Returns
+        (signature, time) of folders, which are not finished yet."""
+        folders = []
         for item in self.phone.content.scan():
             may_go = self.option["RestoreSystemFiles"] \
                 or item.domain not in SYSTEM_DOMAINS
             if (item.domain, item.path) in restored \
                     or may_go and self.option["RemoveItemsNotRestored"]:
                 continue
-            meta = {"uid": item.uid, "gid": item.gid, "mode": item.mode,
-                    "birth": item.birth, "pclass": item.pclass,
-                    "xattrs": dict(item.xattrs)}
-            if item.kind == "d":
-                fresh.mkdir(item.domain, item.path, **meta)
-            elif item.kind == "l":
-                fresh.symlink(item.domain, item.path, item.target, **meta)
-            else:
-                fresh.write(item.domain, item.path, **meta)
-                os.unlink(fresh.place(item.domain, item.path))
-                shutil.copy2(item.place, fresh.place(item.domain, item.path))
-            self.hold[fresh.place(item.domain, item.path)] = item.mtime_ns
+            sig = manifest.signature(item)
+            place = self.fresh.place(item.domain, item.path)
+            # what is restored has the right of way
+            with contextlib.suppress(FileExistsError, NotADirectoryError):
+                if item.kind == "d":
+                    os.makedirs(place, exist_ok=True)
+                    folders.append((sig, item.mtime_ns))
+                else:
+                    os.makedirs(os.path.dirname(place), exist_ok=True)
+                    # the old tree goes away: this one can have its file
+                    os.link(item.place, place, follow_symlinks=False)
+                    self.fresh.settle(sig, item.mtime_ns)
+        return folders
 
-    def put(self, fresh, ident, sig):
-        domain, path, kind, mode, uid, gid, mtime, birth, _, _, pclass, \
-            target, xattrs = sig
-        meta = {"mode": mode, "uid": uid, "gid": gid, "birth": birth,
-                "pclass": pclass, "xattrs": dict(xattrs)}
-        place = fresh.place(domain, path)
-        if kind == "d":
-            os.makedirs(place, exist_ok=True)
-        else:
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-        if kind == "l":
-            os.symlink(target, place)
-        elif kind == "f":
-            first = str(self.folder / self.names[ident])
-            os.link(first, place)
-        fresh.set(domain, path, mtime=mtime, **meta)
-        self.hold[place] = mtime * 10**9
+
+def shown(value):
+    """For the log, which is JSON: data by their digests."""
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).hexdigest()
+    return value if isinstance(value, (str, int, float, bool)) else str(value)

@@ -13,6 +13,7 @@ import threading
 import backupd
 import lockdown
 from media import LOCK_FILE
+from restore_job import APPLICATIONS
 from stream import EndOfStream
 
 BACKUP = "com.apple.mobilebackup2"
@@ -167,6 +168,12 @@ class Afc:
             raise AfcError(DENIED)
         return place
 
+    def check_time(self, place):
+        """What a restore needs must be there when it is asked for."""
+        if self.phone.restoring and place.endswith("/" + APPLICATIONS):
+            self.phone.violation(f"afc: {APPLICATIONS} is written during the "
+                                 "restore")
+
     def handle(self, data):
         number, = struct.unpack_from("<Q", data)
         if number not in self.handles:
@@ -210,6 +217,8 @@ class Afc:
         if mode not in MODES:
             raise AfcError(INVALID)
         place = self.place(data[8:])
+        if mode != 1:
+            self.check_time(place)
         fd = os.open(place, MODES[mode], 0o644)
         number = self.next_handle
         self.next_handle += 1
@@ -223,7 +232,8 @@ class Afc:
         return DATA, os.read(fd, min(size, READ_MAX))
 
     def write(self, data):
-        fd, _ = self.handle(data)
+        fd, place = self.handle(data)
+        self.check_time(place)
         view = memoryview(data)[8:]
         while view:
             view = view[os.write(fd, view):]
@@ -252,8 +262,9 @@ class Afc:
         os.ftruncate(fd, struct.unpack_from("<Q", data, 8)[0])
 
     def rename(self, data):
-        one, other = data.split(b"\0")[:2]
-        os.rename(self.place(one), self.place(other))
+        one, other = map(self.place, data.split(b"\0")[:2])
+        self.check_time(other)
+        os.rename(one, other)
 
     def lock(self, data):
         _, place = self.handle(data)

@@ -4,6 +4,8 @@ import select
 import socket
 import ssl
 
+ROOM = 1 << 18                  # of what is received at once
+
 
 class EndOfStream(Exception):
     """The client has closed, or the phone was unplugged."""
@@ -16,8 +18,8 @@ class Stream:
         self.sock, self.phone = sock, phone
         self.bytes_in = self.bytes_out = 0
         self.limit = None           # the cable is pulled after so many bytes
-        self._buf = bytearray()
-        self._at = 0
+        self._view = memoryview(bytearray(ROOM))
+        self._at = self._end = 0    # of what is unread in it
 
     def start_tls(self, context):
         """As the server; ssl.SSLError and OSError become EndOfStream."""
@@ -33,22 +35,36 @@ class Stream:
         except (OSError, ValueError) as e:
             raise EndOfStream(f"TLS: {e}") from e
 
+    def _fill(self):
+        """Receive more; all of what there was has been taken."""
+        self._at = self._end = 0
+        try:
+            self._end = self.sock.recv_into(self._view)
+        except OSError as e:
+            raise EndOfStream(str(e)) from e
+        if not self._end:
+            raise EndOfStream("closed")
+        self.bytes_in += self._end
+
     def recv_exact(self, n):
-        while len(self._buf) - self._at < n:
-            if self._at:
-                del self._buf[:self._at]
-                self._at = 0
-            try:
-                data = self.sock.recv(max(n - len(self._buf), 1 << 16))
-            except OSError as e:
-                raise EndOfStream(str(e)) from e
-            if not data:
-                raise EndOfStream("closed")
-            self.bytes_in += len(data)
-            self._buf += data
-        data = bytes(self._buf[self._at:self._at + n])
-        self._at += n
-        return data
+        at, end = self._at, self._at + n
+        if end <= self._end:
+            self._at = end
+            return bytes(self._view[at:end])
+        parts = []
+        self.pieces(n, lambda piece: parts.append(bytes(piece)))
+        return b"".join(parts)
+
+    def pieces(self, n, take):
+        """Pass the next n bytes to take(view), in pieces as they come; each
+        is good only while it is taken."""
+        while n:
+            if self._at == self._end:
+                self._fill()
+            end = min(self._at + n, self._end)
+            take(self._view[self._at:end])
+            n -= end - self._at
+            self._at = end
 
     def send(self, data):
         if self.limit is not None \
@@ -67,7 +83,7 @@ class Stream:
         self.bytes_out += len(data)
 
     def wait_readable(self, timeout):
-        if len(self._buf) > self._at:
+        if self._end > self._at:
             return True
         if isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():
             return True

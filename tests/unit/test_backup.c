@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backup_example.h"
 #include "fixture.h"
 #include "mb/tree.h"
 #include "tap.h"
@@ -838,6 +839,171 @@ CASE(totals_by_domain)
 	drop(&seen);
 }
 
+/* ---- can a file be read? ---- */
+
+static const struct example checked[] = {
+	{ .domain = "D", .path = "dir", .mode = 040755 },
+	{ .domain = "D", .path = "link", .mode = 0120755, .target = "x" },
+	{ PUT("D", "good", "sixteen bytes is") },
+	{ PUT("D", "empty", "") },
+	{ PUT("D", "gone", "x"), .missing = true },
+	{ PUT("D", "gone and empty", ""), .missing = true },
+	{ PUT("D", "short", "sixteen bytes is") },
+	{ PUT("D", "long", "sixteen bytes is") },
+	{ PUT("D", "cut", "sixteen bytes is") },
+	{ PUT("D", "symlink", "x") },
+	{ PUT("D", "folder", "x") },
+};
+
+/* What a check says of an entry; reading it agrees. */
+static int check_entry(struct mb_backup *b, const char *path, bool *readable)
+{
+	struct mb_record rec = { 0 };
+	struct mb_reader *reader = NULL;
+	struct mb_tree *tree = NULL;
+	struct mb_err err = { 0 };
+	char shown[40], piece[64];
+	uint32_t node = 0;
+	bool fatal = false;
+	int rc;
+
+	snprintf(shown, sizeof(shown), "D/%s", path);
+	CHECK_INT(mb_tree_open(&tree, b, MB_VIEW_DOMAINS, NULL), 0);
+	CHECK_INT(mb_tree_walk(tree, shown, &node, NULL), 0);
+	CHECK_INT(mb_tree_record(tree, node, &rec, NULL), 0);
+	rc = mb_reader_check(b, &rec, &err);
+	CHECK_INT(err.code, rc);
+	*readable = rec.type != MB_FILE;
+	if (!*readable && mb_reader_open(&reader, b, &rec, NULL) == 0) {
+		mb_reader_get_damage(reader, &fatal);
+		*readable = !fatal && mb_reader_pread(reader, piece,
+						      sizeof(piece), 0) >= 0;
+		mb_reader_free(reader);
+	}
+	mb_record_release(&rec);
+	mb_tree_free(tree);
+	return rc;
+}
+
+static void spoil(const char *dir, bool encrypted)
+{
+	struct bytes key = unhex(FILE_KEY), other;
+	const char *path;
+
+	other = aes_cbc(true, key.ptr, "thirty-two bytes are these here.", 32,
+			true);
+	put_file(dir, example_payload("D", "long"), other.ptr, other.len);
+	if (!encrypted) {
+		put_text(dir, example_payload("D", "short"), "fifteen bytes i");
+	} else {
+		drop(&other);
+		other = aes_cbc(true, key.ptr, "short", 5, true);
+		put_file(dir, example_payload("D", "short"), other.ptr,
+			 other.len);
+	}
+	put_text(dir, example_payload("D", "cut"), "no whole block");
+	path = example_payload("D", "symlink");
+	unlink(in(dir, path));
+	CHECK_INT(symlink("/etc/passwd", in(dir, path)), 0);
+	path = example_payload("D", "folder");
+	unlink(in(dir, path));
+	mkdir(in(dir, path), 0700);
+	drop(&other);
+	drop(&key);
+}
+
+CASE(what_a_check_says_is_what_reading_finds)
+{
+	/* of a plain file, only the length tells */
+	static const struct {
+		const char *path;
+		int plain, encrypted;
+	} want[] = {
+		{ "dir", 0, 0 },
+		{ "link", 0, 0 },
+		{ "good", 0, 0 },
+		{ "empty", 0, 0 },
+		{ "gone", -ENODATA, -ENODATA },
+		{ "gone and empty", 0, 0 },
+		{ "short", -EBADMSG, 0 },
+		{ "long", 0, 0 },
+		{ "cut", -EBADMSG, -EBADMSG },
+		{ "symlink", -EBADMSG, -EBADMSG },
+		{ "folder", -EBADMSG, -EBADMSG },
+	};
+
+	for (int encrypted = 0; encrypted < 2; encrypted++) {
+		const char *dir = temp_dir();
+		struct mb_backup *b;
+		bool readable;
+
+		put_example(dir, checked, COUNT(checked), encrypted);
+		spoil(dir, encrypted);
+		b = must_open(dir);
+		if (encrypted)
+			CHECK_INT(unlock_with(b, PASSWORD, NULL), 0);
+		CHECK_INT(mb_backup_load(b, NULL), 0);
+		for (size_t i = 0; i < COUNT(want); i++) {
+			int rc = check_entry(b, want[i].path, &readable);
+			int should =
+				encrypted ? want[i].encrypted : want[i].plain;
+
+			CHECK_AT(rc == should, "%s: %d", want[i].path, rc);
+			/* what is short in clear can be read, as it is */
+			CHECK_AT(readable == (rc == 0) ||
+					 (!encrypted && readable),
+				 "%s", want[i].path);
+		}
+		mb_backup_free(b);
+	}
+}
+
+CASE(a_check_looks_at_the_key_too)
+{
+	struct bytes wrapped = unhex(WRAPPED_FILE_KEY);
+	const char *dir = temp_dir();
+	struct mb_record rec = { .type = MB_FILE, .size = 16 };
+	struct mb_backup *b;
+
+	put_example(dir, checked, COUNT(checked), true);
+	b = must_open(dir);
+	file_id(rec.file_id, "D", "good");
+	memcpy(rec.wrapped_key, wrapped.ptr, 44);
+	rec.wrapped_key_len = 44;
+	rec.protection_class = 3;
+	CHECK_INT(mb_reader_check(b, &rec, NULL), -ENOKEY); /* locked */
+	CHECK_INT(unlock_with(b, PASSWORD, NULL), 0);
+	CHECK_INT(mb_reader_check(b, &rec, NULL), 0);
+	/* the padding tells another size, which is no damage */
+	rec.size = INT64_MAX;
+	CHECK_INT(mb_reader_check(b, &rec, NULL), 0);
+	rec.size = 16;
+	rec.wrapped_key_len = 43;
+	CHECK_INT(mb_reader_check(b, &rec, NULL), -EBADMSG);
+	rec.wrapped_key_len = 44;
+	rec.wrapped_key[20] ^= 1;
+	CHECK_INT(mb_reader_check(b, &rec, NULL), -EBADMSG);
+	rec.wrapped_key[0] = rec.protection_class = 9;
+	CHECK_INT(mb_reader_check(b, &rec, NULL), -ENOKEY);
+	mb_backup_free(b);
+	drop(&wrapped);
+}
+
+CASE(a_check_of_a_record_that_is_damaged_or_has_no_id)
+{
+	struct mb_backup *b = must_open(plain_backup());
+	struct mb_record rec = { .type = MB_FILE };
+	struct mb_err err;
+
+	CHECK_INT(mb_reader_check(b, &rec, &err), -ENODATA);
+	file_id(rec.file_id, "D", "x");
+	CHECK_INT(mb_reader_check(b, &rec, &err), 0);
+	rec.damage = "a reason";
+	CHECK_INT(mb_reader_check(b, &rec, &err), -EBADMSG);
+	CHECK_TEXT(err.text, "a reason");
+	mb_backup_free(b);
+}
+
 int main(void)
 {
 	RUN(a_plain_backup_opens_and_loads);
@@ -873,5 +1039,8 @@ int main(void)
 	RUN(a_manifest_key_without_the_flag_means_encrypted);
 	RUN(after_a_failed_load_nothing_passes_for_loaded);
 	RUN(totals_by_domain);
+	RUN(what_a_check_says_is_what_reading_finds);
+	RUN(a_check_looks_at_the_key_too);
+	RUN(a_check_of_a_record_that_is_damaged_or_has_no_id);
 	return tap_end();
 }

@@ -307,6 +307,60 @@ CASE(a_name_is_changed_as_rename_does)
 	leave_yard(&y);
 }
 
+CASE(a_name_goes_to_another_folder_but_never_over_something)
+{
+	static const char *const taken[] = { "other", "folder", "link",
+					     "dangling" };
+	struct yard y = make_yard();
+	const char *to = temp_dir();
+	int to_fd = open_dir(to);
+
+	CHECK_INT(beneath_rename_new(y.fd, "file", to_fd, "moved"), 0);
+	CHECK(is_text(to, "moved", "content"));
+	CHECK(!exists(y.path, "file"));
+	CHECK_INT(beneath_rename_new(y.fd, "sub", to_fd, "folder"), 0);
+	CHECK(is_text(to, "folder/file", "below"));
+	put_text(to, "other", "other");
+	CHECK_INT(symlink("other", in(to, "link")), 0);
+	CHECK_INT(symlink("nowhere", in(to, "dangling")), 0);
+	put_text(y.path, "late", "late");
+	for (size_t i = 0; i < COUNT(taken); i++)
+		CHECK_AT(beneath_rename_new(y.fd, "late", to_fd, taken[i]) ==
+				 -EEXIST,
+			 "%s", taken[i]);
+	CHECK(is_text(y.path, "late", "late"));
+	CHECK(is_text(to, "other", "other"));
+	CHECK_INT(beneath_rename_new(y.fd, "absent", to_fd, "new"), -ENOENT);
+	CHECK(!exists(to, "new"));
+	close(to_fd);
+	leave_yard(&y);
+}
+
+CASE(an_empty_folder_is_something_too)
+{
+	struct yard y = make_yard();
+
+	CHECK_INT(beneath_make_dir(y.fd, "empty", 0700), 0);
+	CHECK_INT(beneath_rename_new(y.fd, "sub", y.fd, "empty"), -EEXIST);
+	CHECK(is_text(y.path, "sub/file", "below"));
+	leave_yard(&y);
+}
+
+CASE(what_cannot_be_synced_needs_no_sync)
+{
+	struct yard y = make_yard();
+	int fds[2];
+
+	CHECK_INT(beneath_sync(y.fd), 0);
+	/* EINVAL, as of a file system that knows no sync */
+	CHECK_INT(pipe(fds), 0);
+	CHECK_INT(beneath_sync(fds[0]), 0);
+	close(fds[0]);
+	close(fds[1]);
+	CHECK_INT(beneath_sync(-1), -EBADF);
+	leave_yard(&y);
+}
+
 CASE(a_move_replaces_whatever_is_in_its_way)
 {
 	static const struct {
@@ -574,6 +628,9 @@ static void run_all(void)
 	RUN(a_folder_is_made_below_one_that_is_there);
 	RUN(an_entry_itself_is_looked_at);
 	RUN(a_name_is_changed_as_rename_does);
+	RUN(a_name_goes_to_another_folder_but_never_over_something);
+	RUN(an_empty_folder_is_something_too);
+	RUN(what_cannot_be_synced_needs_no_sync);
 	RUN(a_move_replaces_whatever_is_in_its_way);
 	RUN(a_move_of_nothing_removes_nothing);
 	RUN(no_change_leaves_the_folder);
@@ -617,9 +674,34 @@ CASE(openat2_is_unknown_from_here_on)
 		SKIP("the sandbox's EPERM stays");
 }
 
+/* a file system without RENAME_NOREPLACE, by the same means */
+static bool forbid_renameat2(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_renameat2, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { COUNT(filter), filter };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) == 0 &&
+	       syscall(SYS_renameat2, -1, "", -1, "", 0) < 0 && errno == EINVAL;
+}
+
+CASE(a_rename_that_spares_is_unknown_from_here_on)
+{
+	if (!forbid_renameat2())
+		SKIP("no seccomp here: renameat2 cannot be taken away");
+}
+
 int main(void)
 {
 	make_folder();
+	run_all();
+	RUN(a_rename_that_spares_is_unknown_from_here_on);
 	run_all();
 	RUN(openat2_is_forbidden_from_here_on);
 	run_all();

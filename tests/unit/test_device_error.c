@@ -51,6 +51,43 @@ CASE(codes_that_decide_something_have_their_own_errors)
 	}
 }
 
+CASE(a_restore_has_advice_of_its_own)
+{
+	static const struct {
+		int code, rc;
+		const char *word;
+	} known[] = {
+		{ 14, -EBUSY, "another backup or restore" },
+		{ 25, -EBUSY, "iCloud" },
+		{ 104, -EREMOTEIO, "which a restore does not do" },
+		{ 106, -EREMOTEIO, "--only" },
+		{ 203, -EREMOTEIO, "update the device" },
+		{ 204, -EREMOTEIO, "not finished" },
+		{ 205, -EREMOTEIO, "another version" },
+		{ 207, -EKEYREJECTED, "when the backup was made" },
+		{ 208, -EHOSTDOWN, "passcode" },
+		{ 211, -EREMOTEIO, "Settings, your name, Find My" },
+		{ 212, -EREMOTEIO, "setup assistant" },
+	};
+
+	for (size_t i = 0; i < COUNT(known); i++) {
+		struct mb_err err = { 0 };
+		int rc = device_error_describe_restore(known[i].code, "words",
+						       &err);
+
+		CHECK_AT(rc == known[i].rc, "%d gives %d", known[i].code, rc);
+		CHECK_AT(strstr(err.text, known[i].word), "%s", err.text);
+		CHECK_AT(strstr(err.text, "\"words\""), "%s", err.text);
+	}
+	/* what only a backup can do is never advised */
+	for (int code = 1; code < 400; code++) {
+		struct mb_err err = { 0 };
+
+		CHECK(device_error_describe_restore(code, NULL, &err) < 0);
+		CHECK_AT(!strstr(err.text, "--full"), "%s", err.text);
+	}
+}
+
 CASE(every_code_of_the_list_has_a_sentence)
 {
 	static const int codes[] = { 1,	  2,   3,   4,	 5,   6,   7,	8,
@@ -124,6 +161,7 @@ int main(void)
 {
 	RUN(errors_of_the_system_become_the_devices_codes);
 	RUN(codes_that_decide_something_have_their_own_errors);
+	RUN(a_restore_has_advice_of_its_own);
 	RUN(every_code_of_the_list_has_a_sentence);
 	RUN(the_devices_words_and_number_are_always_shown);
 	RUN(an_unknown_code_is_an_error_all_the_same);

@@ -38,7 +38,7 @@ static struct yard make_yard(void)
 	symlink(in(y.outside, "precious"), in(y.path, U "/link"));
 	symlink(in(y.outside, "new"), in(y.path, U "/dangling"));
 	symlink("..", in(y.path, U "/up"));
-	y.dir = (struct host_dir){ open_dir(y.path), U };
+	y.dir = (struct host_dir){ .fd = open_dir(y.path), .udid = U };
 	return y;
 }
 
@@ -840,7 +840,7 @@ CASE(payloads_are_told_from_other_files)
 		NAME(""),
 		NAME("x"),
 	};
-	const struct host_dir dir = { -1, U };
+	const struct host_dir dir = { .fd = -1, .udid = U };
 
 	for (size_t i = 0; i < COUNT(payloads); i++)
 		CHECK_AT(host_dir_is_payload(&dir, payloads[i]), "%s",
@@ -862,9 +862,257 @@ CASE(free_space_is_counted_in_fragments)
 	CHECK(bytes / (1u << 30) <= v.f_bavail * v.f_frsize / (1u << 30) + 1);
 	CHECK(bytes / (1u << 30) + 1 >= v.f_bavail * v.f_frsize / (1u << 30));
 	CHECK_INT(bytes % v.f_frsize, 0);
-	CHECK_INT(
-		host_dir_free_space(&(struct host_dir){ -1, U }, &bytes, NULL),
-		-EBADF);
+	CHECK_INT(host_dir_free_space(&(struct host_dir){ .fd = -1, .udid = U },
+				      &bytes, NULL),
+		  -EBADF);
+	leave_yard(&y);
+}
+
+/* ---- a backup that is only served ---- */
+
+#define T "00008101-00000000000000BB" /* another device, the target */
+#define ID2 "0000000000000000000000000000000000000000"
+
+static const char *const backup_files[] = {
+	"Info.plist",	 "Manifest.plist", "Manifest.db", "Manifest.mbdb",
+	"Manifest.mbdx", "Status.plist",   "2d/" ID,	  ID2,
+};
+
+/* In a backup, but none of its files. */
+static const char *const foreign[] = {
+	"notes.txt",	   "status.plist",  "Manifest.db-wal", "2d/notes",
+	"2d/" ID "0",	   "2d/deeper/" ID, "2d0/" ID,	       "zz/" ID,
+	"Snapshot/2d/" ID, ".hidden",	    "_unback_/file",   ID "0",
+	"2d/Info.plist",   "2d/2d/" ID,
+};
+
+/* A backup whose folder has a name of its own, and holds more than it needs. */
+static struct yard make_served(void)
+{
+	struct yard y = { .path = temp_dir(), .outside = temp_dir() };
+
+	put_text(y.outside, "precious", "untouched");
+	put_text(y.path, "other/file", "another device's");
+	put_text(y.path, "file", "nobody's");
+	for (size_t i = 0; i < COUNT(backup_files); i++)
+		put_text(y.path, in("holidays", backup_files[i]), "content");
+	for (size_t i = 0; i < COUNT(foreign); i++)
+		put_text(y.path, in("holidays", foreign[i]), "private");
+	mkdir(in(y.path, "holidays/00"), 0700);
+	mkdir(in(y.path, "holidays/00/" ID), 0700);
+	symlink(y.outside, in(y.path, "holidays/aa"));
+	symlink(in(y.outside, "precious"), in(y.path, "holidays/2d/" ID2));
+	symlink("2d", in(y.path, "holidays/2e"));
+	y.dir = (struct host_dir){
+		.fd = open_dir(in(y.path, "holidays")),
+		.udid = U,
+		.served = true,
+		.target = T,
+	};
+	return y;
+}
+
+static struct host_name below(const char *folder, const char *name)
+{
+	return name_of(in(folder, name));
+}
+
+CASE(a_served_backup_is_read_by_the_devices_name_for_it)
+{
+	struct yard y = make_served();
+	int64_t len = 0;
+	int fd;
+
+	for (size_t i = 0; i < COUNT(backup_files); i++)
+		CHECK_AT(op_open(&y.dir, below(U, backup_files[i]), NULL) == 0,
+			 "%s", backup_files[i]);
+	fd = host_dir_open(&y.dir, NAME(U "//./2d/" ID), &len, NULL);
+	CHECK(fd >= 0);
+	CHECK_INT(len, 7);
+	close(fd);
+	leave_yard(&y);
+}
+
+CASE(what_is_no_part_of_a_served_backup_is_not_there)
+{
+	struct yard y = make_served();
+	struct mb_err err;
+
+	for (size_t i = 0; i < COUNT(foreign); i++)
+		CHECK_AT(op_open(&y.dir, below(U, foreign[i]), &err) == -ENOENT,
+			 "%s", foreign[i]);
+	CHECK(strstr(err.text, U "/2d/2d/" ID));
+	CHECK_INT(op_open(&y.dir, NAME(U), &err), -ENOENT);
+	CHECK_INT(op_open(&y.dir, NAME(U "/2d"), &err), -ENOENT);
+	CHECK_INT(op_open(&y.dir, NAME(U "/2d/"), &err), -ENOENT);
+	leave_yard(&y);
+}
+
+CASE(links_and_folders_in_a_served_backup_are_no_files_of_it)
+{
+	struct yard y = make_served();
+
+	CHECK_INT(op_open(&y.dir, NAME(U "/2d/" ID2), NULL), -ELOOP);
+	CHECK_INT(op_open(&y.dir, NAME(U "/aa/" ID), NULL), -ELOOP);
+	CHECK_INT(op_open(&y.dir, NAME(U "/2e/" ID), NULL), -ELOOP);
+	CHECK_INT(op_open(&y.dir, NAME(U "/aa/precious"), NULL), -ENOENT);
+	CHECK(op_open(&y.dir, NAME(U "/00/" ID), NULL) < 0);
+	CHECK_INT(op_list(&y.dir, NAME(U "/aa"), NULL), -ELOOP);
+	leave_yard(&y);
+}
+
+CASE(of_a_served_backup_only_its_own_entries_are_listed)
+{
+	struct yard y = make_served();
+
+	/* six lists and manifests, a payload, 00, 2d; not the links */
+	CHECK_INT(op_list(&y.dir, NAME(U), NULL), 9);
+	CHECK_INT(op_list(&y.dir, NAME(U "/."), NULL), 9);
+	CHECK_INT(op_list(&y.dir, NAME(U "/2d"), NULL), 1);
+	CHECK_INT(op_list(&y.dir, NAME(U "/00"), NULL), 0);
+	CHECK_INT(op_list(&y.dir, NAME(U "/01"), NULL), 0);
+	CHECK_INT(op_list(&y.dir, NAME(U "/zz"), NULL), 0);
+	CHECK_INT(op_list(&y.dir, NAME(U "/Snapshot"), NULL), 0);
+	CHECK_INT(op_list(&y.dir, NAME(U "/2d/deeper"), NULL), 0);
+	leave_yard(&y);
+}
+
+CASE(the_target_has_no_backup_here_and_may_look_for_one)
+{
+	static const char *const names[] = {
+		T,
+		T "/Status.plist",
+		T "/2d/" ID,
+		T "-20240102-030405",
+		T "-20240102-030405/Info.plist",
+		U "-20240102-030405",
+		U "-20240102-030405/2d/" ID,
+	};
+	struct yard y = make_served();
+
+	put_text(y.path, "holidays/" T "/Status.plist", "private");
+	for (size_t i = 0; i < COUNT(names); i++) {
+		struct host_name n = name_of(names[i]);
+
+		CHECK_AT(host_dir_check(&y.dir, n, NULL) == 0, "%s", names[i]);
+		CHECK_AT(op_open(&y.dir, n, NULL) == -ENOENT, "%s", names[i]);
+		CHECK_AT(op_list(&y.dir, n, NULL) == 0, "%s", names[i]);
+		CHECK_AT(host_dir_copy(&y.dir, n, NAME(T "-20240102-030406"),
+				       NULL) == -ENOENT,
+			 "%s", names[i]);
+	}
+	/* of one that is restored to itself the other is a stranger */
+	y.dir.target = NULL;
+	for (size_t i = 0; i < 5; i++)
+		check_refused(&y, name_of(names[i]), names[i]);
+	leave_yard(&y);
+}
+
+CASE(nothing_is_written_to_a_served_backup)
+{
+	static const char *const names[] = {
+		U "/Status.plist",
+		U "/new",
+		U "/2d/" ID,
+		U "/2d",
+		U,
+		U "-20240102-030405",
+		T,
+		T "/new",
+		U "/Snapshot/2d/" ID2,
+		U "/aa/new",
+		U "/2d/" ID2,
+	};
+	struct yard y = make_served();
+
+	for (size_t n = 0; n < COUNT(names); n++)
+		for (size_t i = 0; i < COUNT(operations); i++) {
+			const char *what = operations[i].name;
+			struct mb_err err = { 0 };
+			int rc;
+
+			if (!strcmp(what, "check") || !strcmp(what, "open") ||
+			    !strcmp(what, "list") || !strcmp(what, "copy from"))
+				continue;
+			rc = operations[i].run(&y.dir, name_of(names[n]), &err);
+			/* what the others move and copy is no part of it */
+			if (!strcmp(what, "copy to"))
+				CHECK_INT(rc, -ENOENT);
+			else
+				CHECK_AT(rc == -EROFS && err.code == -EROFS,
+					 "%s of %s: %d", what, names[n], rc);
+		}
+	CHECK_INT(host_dir_copy(&y.dir, NAME(U), NAME(U "-20240102-030405"),
+				NULL),
+		  -EROFS);
+	CHECK_INT(host_dir_copy(&y.dir, NAME(U "/2d/" ID), NAME(U "/2d/" ID2),
+				NULL),
+		  -EROFS);
+	for (size_t i = 0; i < COUNT(backup_files); i++)
+		CHECK(is_text(y.path, in("holidays", backup_files[i]),
+			      "content"));
+	CHECK(!exists(y.path, "holidays/new"));
+	CHECK(!exists(y.path, U "-20240102-030405"));
+	leave_yard(&y);
+}
+
+CASE(a_refusal_to_write_says_what_the_device_wanted)
+{
+	struct yard y = make_served();
+	struct mb_err err = { 0 };
+
+	CHECK_INT(op_create(&y.dir, NAME(U "/Status.plist"), &err), -EROFS);
+	CHECK(strstr(err.text, "create " U "/Status.plist"));
+	CHECK(strstr(err.text, "only read"));
+	CHECK_INT(op_remove(&y.dir, NAME(U "/2d"), &err), -EROFS);
+	CHECK(strstr(err.text, "remove " U "/2d"));
+	leave_yard(&y);
+}
+
+CASE(the_ways_out_of_a_served_backup_are_refused)
+{
+	static const char *const names[] = {
+		"..",
+		"../file",
+		"../other/file",
+		"/etc/passwd",
+		"Status.plist",
+		"2d/" ID,
+		"holidays",
+		"other",
+		U "/../file",
+		U "/2d/../" ID,
+		U "/..",
+		U "x/Status.plist",
+		U "-2024",
+		T "x",
+		T "/../holidays",
+		T "/../../file",
+		T "/2d/../x",
+		"00008101",
+		U "/../" T,
+		U ".tmp/x",
+		"holidays/Status.plist",
+	};
+	struct yard y = make_served();
+
+	for (size_t i = 0; i < COUNT(names); i++)
+		check_refused(&y, name_of(names[i]), names[i]);
+	check_refused(&y, NAME(U "/Status.plist\0"), "zero byte");
+	check_refused(&y, NAME(""), "\"\"");
+	leave_yard(&y);
+}
+
+CASE(the_free_space_beside_a_served_backup_is_real)
+{
+	struct yard y = make_served();
+	struct statvfs v;
+	uint64_t bytes = 0;
+
+	CHECK_INT(host_dir_free_space(&y.dir, &bytes, NULL), 0);
+	fstatvfs(y.dir.fd, &v);
+	CHECK(bytes / (1u << 30) <= v.f_bavail * v.f_frsize / (1u << 30) + 1);
+	CHECK(bytes / (1u << 30) + 1 >= v.f_bavail * v.f_frsize / (1u << 30));
 	leave_yard(&y);
 }
 
@@ -907,5 +1155,14 @@ int main(void)
 	RUN(a_copy_of_nothing_removes_nothing);
 	RUN(payloads_are_told_from_other_files);
 	RUN(free_space_is_counted_in_fragments);
+	RUN(a_served_backup_is_read_by_the_devices_name_for_it);
+	RUN(what_is_no_part_of_a_served_backup_is_not_there);
+	RUN(links_and_folders_in_a_served_backup_are_no_files_of_it);
+	RUN(of_a_served_backup_only_its_own_entries_are_listed);
+	RUN(the_target_has_no_backup_here_and_may_look_for_one);
+	RUN(nothing_is_written_to_a_served_backup);
+	RUN(a_refusal_to_write_says_what_the_device_wanted);
+	RUN(the_ways_out_of_a_served_backup_are_refused);
+	RUN(the_free_space_beside_a_served_backup_is_real);
 	return tap_end();
 }

@@ -454,6 +454,80 @@ CASE(a_payload_that_is_no_regular_file_is_not_followed)
 	close(places.dir_fds[0]);
 }
 
+/* where it is, as "<number of the place>:<path>:<length>" */
+static const char *located(const struct payload_places *places, int *rc)
+{
+	struct payload_place place = { .dir_fd = -1 };
+	static char text[100];
+
+	*rc = payload_locate(&place, places, ID);
+	snprintf(text, sizeof(text), "%c:%s:%lld",
+		 *rc < 0			    ? '-' :
+		 place.dir_fd == places->dir_fds[0] ? 'a' :
+						      'b',
+		 *rc < 0 ? "" : place.path,
+		 *rc < 0 ? 0LL : (long long)place.stored_len);
+	return text;
+}
+
+/* the same place as where it is opened */
+CASE(a_payload_is_located_where_it_would_be_opened)
+{
+	const char *a = temp_dir(), *b = temp_dir();
+	struct payload_places places = {
+		.dir_fds = { open_dir(a), open_dir(b) },
+		.count = 2,
+	};
+	int rc;
+
+	CHECK_TEXT(located(&places, &rc), "-::0");
+	CHECK_INT(rc, -ENOENT);
+	put_text(b, ID, "4444");
+	CHECK_TEXT(located(&places, &rc), "b:" ID ":4");
+	put_text(b, "3d/" ID, "333");
+	CHECK_TEXT(located(&places, &rc), "b:3d/" ID ":3");
+	places.flat_first = true;
+	CHECK_TEXT(located(&places, &rc), "b:" ID ":4");
+	put_text(a, "3d", "in the way");
+	put_text(a, ID, "");
+	CHECK_TEXT(located(&places, &rc), "a:" ID ":0");
+	places.flat_first = false;
+	CHECK_TEXT(located(&places, &rc), "a:" ID ":0");
+	places.count = 0;
+	CHECK_TEXT(located(&places, &rc), "-::0");
+	close(places.dir_fds[0]);
+	close(places.dir_fds[1]);
+}
+
+CASE(what_is_no_regular_file_is_not_located)
+{
+	const char *a = temp_dir();
+	struct payload_places places = { .dir_fds = { open_dir(a) },
+					 .count = 1 };
+	int rc;
+
+	put_text(a, ID, "5");
+	mkdir(in(a, "3d"), 0700);
+	CHECK_INT(symlink("/etc/passwd", in(a, "3d/" ID)), 0);
+	located(&places, &rc);
+	CHECK_INT(rc, -EBADMSG);
+	unlink(in(a, "3d/" ID));
+	mkfifo(in(a, "3d/" ID), 0600);
+	located(&places, &rc);
+	CHECK_INT(rc, -EBADMSG);
+	unlink(in(a, "3d/" ID));
+	mkdir(in(a, "3d/" ID), 0700);
+	located(&places, &rc);
+	CHECK_INT(rc, -EBADMSG);
+	/* nor through a folder that is a link */
+	rmdir(in(a, "3d/" ID));
+	rmdir(in(a, "3d"));
+	CHECK_INT(symlink("/etc", in(a, "3d")), 0);
+	located(&places, &rc);
+	CHECK_INT(rc, -ELOOP);
+	close(places.dir_fds[0]);
+}
+
 int main(void)
 {
 	struct bytes b = unhex(FILE_KEY);
@@ -487,6 +561,8 @@ int main(void)
 	RUN(hashed_or_flat_comes_first_as_asked_for_and_both_are_tried);
 	RUN(a_file_where_the_folder_would_be_is_passed_over);
 	RUN(a_payload_that_is_no_regular_file_is_not_followed);
+	RUN(a_payload_is_located_where_it_would_be_opened);
+	RUN(what_is_no_regular_file_is_not_located);
 	close(dir_fd);
 	return tap_end();
 }

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "bytes.h"
 #include "fixture.h"
 #include "tap.h"
 #include "upload_example.h"
@@ -175,7 +176,6 @@ static struct talk *talk_new(void)
 	memset(&broken, 0, sizeof(broken));
 	t->path = temp_dir();
 	t->outside = temp_dir();
-	t->descriptor = free_descriptor();
 	put_text(t->outside, "precious", "untouched");
 	put_text(t->path, U "/Status.plist", "abc");
 	put_text(t->path, U "/00/file", "content");
@@ -184,7 +184,8 @@ static struct talk *talk_new(void)
 	mkdir(in(t->path, U "/Snapshot/00"), 0700);
 	mkdir(in(t->path, U "/Snapshot/2d"), 0700);
 	symlink(t->outside, in(t->path, U "/out"));
-	t->dir = (struct host_dir){ open_dir(t->path), U };
+	t->dir = (struct host_dir){ .fd = open_dir(t->path), .udid = U };
+	t->descriptor = free_descriptor();
 	t->d.link = (struct link){ device_recv, device_send, NULL };
 	return t;
 }
@@ -427,8 +428,8 @@ static void talk_free(struct talk *t)
 
 	session_free(t->s);
 	session_end_release(&t->end);
-	__real_close(t->dir.fd);
 	CHECK_INT(free_descriptor(), t->descriptor);
+	__real_close(t->dir.fd);
 	CHECK(is_text(t->outside, "precious", "untouched"));
 	CHECK(stat(t->outside, &st) == 0 && st.st_nlink == 2);
 	CHECK(is_text(t->path, "beside", "nobody's"));
@@ -1000,6 +1001,148 @@ CASE(many_small_files_leave_in_few_sends)
 	CHECK_AT(t->d.sends < 10, "%d sends", t->d.sends);
 	CHECK_INT(t->counts.sent_files, 1000);
 	talk_free(t);
+}
+
+/* A device takes these as they come: everything is in its place. */
+static void hear_file(struct talk *t, const char *name, struct view want)
+{
+	struct bytes head = { 0 }, got;
+	size_t largest;
+
+	add_be(&head, strlen(name), 4);
+	add_text(&head, name);
+	if (CHECK(t->d.out.len - t->read >= head.len)) {
+		CHECK_BYTES(t->d.out.ptr + t->read, head.len, head.ptr,
+			    head.len);
+		t->read += head.len;
+	}
+	got = hear_content(t, &largest);
+	CHECK_BYTES(got.ptr, got.len, want.ptr, want.len);
+	drop(&got);
+	drop(&head);
+}
+
+#define FILES_OF_ALL_LENGTHS 75
+
+/* Around what a hunk and a chunk hold, and small ones between them. */
+static size_t length_of(int i)
+{
+	static const size_t lens[] = { 0,     1,      500,    32763, 32768,
+				       32769, 65536,  100000, 3,     262184,
+				       7,     262389, 600000, 16379, 9 };
+
+	return lens[i % (int)COUNT(lens)];
+}
+
+static plist_t make_files_of_all_lengths(struct talk *t, struct bytes *noise)
+{
+	plist_t names = plist_new_array();
+	char name[32];
+
+	add_noise(noise, 1 << 20);
+	for (int i = 0; i < FILES_OF_ALL_LENGTHS; i++) {
+		snprintf(name, sizeof(name), U "/%d", i);
+		put_file(t->path, name, noise->ptr + i, length_of(i));
+		with_text(names, name);
+	}
+	return with(message("DLMessageDownloadFiles"), names);
+}
+
+CASE(files_of_all_lengths_leave_whole_and_in_their_order)
+{
+	struct talk *t = talk_new();
+	struct bytes noise = { 0 };
+	char name[32];
+
+	say(t, make_files_of_all_lengths(t, &noise));
+	say_end(t, 0);
+	CHECK_INT(serve(t), 0);
+	for (int i = 0; i < FILES_OF_ALL_LENGTHS; i++) {
+		snprintf(name, sizeof(name), U "/%d", i);
+		hear_file(t, name, view_of(noise.ptr + i, length_of(i)));
+	}
+	hear_hex(t, "00000000");
+	expect_status(t, 0);
+	CHECK_INT(t->counts.sent_files, FILES_OF_ALL_LENGTHS);
+	drop(&noise);
+	finish(t);
+}
+
+CASE(a_device_that_stops_reading_ends_a_download_anywhere)
+{
+	static const int errors[][2] = { { -EPIPE, -ENODEV },
+					 { -ETIMEDOUT, -ETIMEDOUT },
+					 { -ECANCELED, -ECANCELED } };
+
+	for (int left = 2; left < 25; left += 2) {
+		struct talk *t = talk_new();
+		struct bytes noise = { 0 };
+
+		say(t, make_files_of_all_lengths(t, &noise));
+		say_end(t, 0);
+		t->d.send_error = errors[left % 3][0];
+		t->d.sends_left = left;
+		CHECK_INT(serve(t), errors[left % 3][1]);
+		CHECK_INT(t->d.sends, left);
+		drop(&noise);
+		talk_free(t);
+	}
+}
+
+CASE(thousands_of_missing_files_are_told_one_by_one)
+{
+	struct talk *t = talk_new();
+	plist_t names = plist_new_array(), payload;
+	char name[32];
+
+	for (int i = 0; i < 20000; i++) {
+		snprintf(name, sizeof(name), U "/%05d", i);
+		with_text(names, name);
+	}
+	say(t, with(message("DLMessageDownloadFiles"), names));
+	say_end(t, 0);
+	CHECK_INT(serve(t), 0);
+	for (int i = 0; i < 20000; i++) {
+		CHECK_INT(atoi((char *)t->d.out.ptr + t->read + 4 + 2), i);
+		t->read += 4 + strlen(U "/00000") + 4;
+		CHECK_INT(t->d.out.ptr[t->read], 0x06);
+		t->read += 1 + strlen(strerror(ENOENT));
+	}
+	hear_hex(t, "00000000");
+	payload = hear_status(t, -13);
+	CHECK_INT(plist_dict_get_size(payload), 20000);
+	plist_free(payload);
+	finish(t);
+}
+
+CASE(files_behind_one_that_breaks_off_leave_whole)
+{
+	struct talk *t = talk_new();
+	struct bytes noise = { 0 };
+	plist_t payload;
+
+	add_noise(&noise, 400000);
+	put_file(t->path, U "/large", noise.ptr, noise.len);
+	put_file(t->path, U "/small", noise.ptr, 500);
+	broken.read_error = EIO;
+	broken.read_left = 300000;
+	say_download(t, U "/small", U "/large", U "/small");
+	say_end(t, 103);
+	CHECK_INT(serve(t), 0);
+	hear_file(t, U "/small", view_of(noise.ptr, 500));
+	/* nine whole hunks are before the one that breaks off */
+	t->read += 4 + strlen(U "/large") + 10 * (size_t)(32768 + 5);
+	hear_hex(t, "0000001306"
+		    "496e7075742f6f7574707574206572726f72");
+	hear_file(t, U "/small", view_of(noise.ptr, 500));
+	hear_hex(t, "00000000");
+	payload = hear_status(t, -13);
+	CHECK_INT(plist_dict_get_size(payload), 1);
+	CHECK(plist_dict_get_item(payload, U "/large"));
+	plist_free(payload);
+	CHECK_INT(t->counts.sent_files, 2);
+	drop(&noise);
+	finish(t);
 }
 
 /* ---- the other operations ---- */
@@ -1681,6 +1824,237 @@ CASE(after_a_send_that_failed_nothing_more_is_sent)
 		}
 }
 
+/* ---- a backup that is only served ---- */
+
+#define T "T"
+#define PAYLOAD_1 "00/0000000000000000000000000000000000000001"
+
+/* Under another name on this host; to be restored to another device. */
+static struct talk *talk_served(void)
+{
+	struct talk *t = talk_new();
+
+	__real_close(t->dir.fd);
+	put_text(t->path, "holidays/Status.plist", "abc");
+	put_text(t->path, "holidays/" PAYLOAD_1, "content");
+	put_text(t->path, "holidays/notes", "private");
+	symlink(t->outside, in(t->path, "holidays/out"));
+	t->dir = (struct host_dir){
+		.fd = open_dir(in(t->path, "holidays")),
+		.udid = U,
+		.served = true,
+		.target = T,
+	};
+	return t;
+}
+
+static void finish_served(struct talk *t)
+{
+	CHECK(is_text(t->path, "holidays/Status.plist", "abc"));
+	CHECK(is_text(t->path, "holidays/" PAYLOAD_1, "content"));
+	CHECK(is_text(t->path, "holidays/notes", "private"));
+	CHECK(!exists(t->path, "holidays/" T) && !exists(t->path, T));
+	finish(t);
+}
+
+static uint64_t code_of(plist_t payload, const char *name)
+{
+	uint64_t code = 0;
+	plist_t entry = plist_dict_get_item(payload, name);
+
+	if (CHECK_AT(entry != NULL, "%s", name))
+		plist_get_uint_val(
+			plist_dict_get_item(entry, "DLFileErrorCode"), &code);
+	return (uint32_t)code;
+}
+
+CASE(a_restore_reads_the_files_of_the_backup_and_no_others)
+{
+	struct talk *t = talk_served();
+	plist_t payload;
+
+	say_download(t, U "/Status.plist", U "/" PAYLOAD_1, U "/notes");
+	say_download(t, T "/Status.plist", U "/out/precious",
+		     U "-20240102-030405/Info.plist");
+	say_end(t, 0);
+	CHECK_INT(serve(t), 0);
+	hear_file(t, U "/Status.plist", view_of("abc", 3));
+	hear_file(t, U "/" PAYLOAD_1, view_of("content", 7));
+	hear_hex(t, "00000007552f6e6f746573"
+		    "0000001a06"
+		    "4e6f20737563682066696c65206f72206469726563746f7279"
+		    "00000000");
+	payload = hear_status(t, -13);
+	CHECK_INT((int32_t)code_of(payload, U "/notes"), -6);
+	plist_free(payload);
+	for (size_t i = 0; i < 3; i++) {
+		static const size_t lens[] = { sizeof(T "/Status.plist"),
+					       sizeof(U "/out/precious"),
+					       sizeof(U "-20240102-030405"
+							"/Info.plist") };
+
+		t->read += 4 + lens[i] - 1;
+		hear_hex(t, "0000001a06"
+			    "4e6f20737563682066696c65206f722064697265"
+			    "63746f7279");
+	}
+	hear_hex(t, "00000000");
+	payload = hear_status(t, -13);
+	CHECK_INT(plist_dict_get_size(payload), 3);
+	CHECK_INT((int32_t)code_of(payload, U "/out/precious"), -6);
+	plist_free(payload);
+	/* that it has asked is no failure of anything */
+	CHECK_INT(session_get_failure(t->s, NULL), 0);
+	finish_served(t);
+}
+
+CASE(an_upload_into_a_served_backup_is_drained_and_the_session_goes_on)
+{
+	struct talk *t = talk_served();
+	struct bytes large = { 0 };
+	plist_t payload;
+
+	add_noise(&large, 300000);
+	say(t, upload_message());
+	say_file(t, U "/Status.plist", "overwritten");
+	say_path(t, "/.b/1/large");
+	say_path(t, U "/Snapshot/large");
+	say_hunk(t, 0x0c, large.ptr, large.len);
+	say_hunk(t, 0x00, NULL, 0);
+	say_file(t, T "-20240102-030405/Info.plist", "changed");
+	say_no_more_files(t);
+	say_download(t, U "/Status.plist", NULL, NULL);
+	say_end(t, 104);
+	CHECK_INT(serve(t), 0);
+	expect_status(t, -1);
+	hear_file(t, U "/Status.plist", view_of("abc", 3));
+	hear_hex(t, "00000000");
+	payload = hear_status(t, 0);
+	plist_free(payload);
+	CHECK_INT(t->end.code, 104);
+	CHECK_INT(session_get_failure(t->s, &t->err), -EROFS);
+	CHECK(strstr(t->err.text, "create " U "/Snapshot/large"));
+	CHECK_INT(t->counts.added + t->counts.changed, 0);
+	drop(&large);
+	finish_served(t);
+}
+
+CASE(what_would_change_a_served_backup_is_refused_and_the_session_goes_on)
+{
+	struct talk *t = talk_served();
+
+	say(t, with_text(message("DLMessageCreateDirectory"), U "/Snapshot"));
+	say(t, with_text(message("DLMessageCreateDirectory"), U));
+	say(t, removal(U "/" PAYLOAD_1, U "/no", U));
+	say(t, with(message("DLMessageMoveItems"),
+		    pair(U "/" PAYLOAD_1, U "/00/moved")));
+	say(t, with_text(with_text(message("DLMessageCopyItem"), U),
+			 U "-20240102-030405"));
+	/* of the target there is nothing to be copied */
+	say(t, with_text(with_text(message("DLMessageCopyItem"), T),
+			 T "-20240102-030405"));
+	say_end(t, 0);
+	CHECK_INT(serve(t), 0);
+	for (int i = 0; i < 5; i++)
+		expect_status(t, -1);
+	expect_status(t, -6);
+	CHECK_INT(session_get_failure(t->s, NULL), -EROFS);
+	CHECK_INT(t->counts.removed + t->counts.added, 0);
+	finish_served(t);
+}
+
+static void expect_listing(struct talk *t, uint32_t count)
+{
+	plist_t entries = hear_status(t, 0);
+
+	CHECK_INT(plist_dict_get_size(entries), count);
+	plist_free(entries);
+}
+
+CASE(a_served_backup_is_listed_without_what_is_no_part_of_it)
+{
+	struct talk *t = talk_served();
+
+	say(t, with_text(message("DLContentsOfDirectory"), U));
+	say(t, with_text(message("DLContentsOfDirectory"), U "/00"));
+	say(t, with_text(message("DLContentsOfDirectory"), U "/out"));
+	say(t, with_text(message("DLContentsOfDirectory"), T));
+	say(t, message("DLMessageGetFreeDiskSpace"));
+	say_end(t, 0);
+	CHECK_INT(serve(t), 0);
+	expect_listing(t, 2);
+	expect_listing(t, 1);
+	expect_listing(t, 0);
+	expect_listing(t, 0);
+	expect_status(t, 0);
+	CHECK_INT(session_get_failure(t->s, NULL), 0);
+	finish_served(t);
+}
+
+CASE(a_name_that_leads_out_of_a_served_backup_ends_the_conversation)
+{
+	static const char *const names[] = {
+		"../beside",	     "holidays/notes", "Status.plist",
+		U "/../holidays",    "/etc/passwd",    T "/../beside",
+		"other/Status.plist"
+	};
+	plist_t what;
+
+	for (size_t n = 0; n < COUNT(names); n++)
+		for (int i = 0; (what = hostile(i, names[n])); i++) {
+			struct talk *t = talk_served();
+
+			say(t, what);
+			say_end(t, 0);
+			CHECK_AT(serve(t) == -EPROTO, "%d: %s", i, names[n]);
+			if (i == 0)
+				hear_hex(t, "00000000");
+			expect_status(t, -1);
+			finish_served(t);
+		}
+}
+
+CASE(an_upload_that_leads_out_of_a_served_backup_ends_the_conversation)
+{
+	struct talk *t = talk_served();
+
+	say(t, upload_message());
+	say_file(t, "../beside", "evil");
+	say_no_more_files(t);
+	say_end(t, 0);
+	CHECK_INT(serve(t), -EPROTO);
+	CHECK_INT(t->d.sends, 2);
+	talk_free(t);
+}
+
+CASE(a_device_that_restarts_after_its_last_word_has_said_it)
+{
+	for (size_t i = 0; i < COUNT(link_errors); i++) {
+		struct talk *t = talk_served();
+
+		say_download(t, U "/Status.plist", NULL, NULL);
+		say_end(t, 0);
+		t->d.after = link_errors[i][0];
+		CHECK_INT(serve(t), 0);
+		CHECK_INT(t->end.code, 0);
+		/* there is nobody to say goodbye to, and it is no error */
+		t->d.send_error = -EPIPE;
+		t->d.sends_left = 0;
+		session_free(t->s);
+		t->s = NULL;
+		talk_free(t);
+	}
+}
+
+CASE(a_device_that_goes_without_its_last_word_has_not_finished)
+{
+	struct talk *t = talk_served();
+
+	say_download(t, U "/Status.plist", NULL, NULL);
+	CHECK_INT(serve(t), -ENODEV);
+	talk_free(t);
+}
+
 int main(void)
 {
 	RUN(hello_and_goodbye_are_said_once);
@@ -1708,6 +2082,10 @@ int main(void)
 	RUN(hunks_of_a_download_stay_below_what_a_device_can_hold);
 	RUN(an_error_in_the_middle_of_a_file_is_told_behind_its_data);
 	RUN(many_small_files_leave_in_few_sends);
+	RUN(files_of_all_lengths_leave_whole_and_in_their_order);
+	RUN(a_device_that_stops_reading_ends_a_download_anywhere);
+	RUN(thousands_of_missing_files_are_told_one_by_one);
+	RUN(files_behind_one_that_breaks_off_leave_whole);
 	RUN(folders_are_made_with_their_parents);
 	RUN(items_are_moved);
 	RUN(the_first_move_that_fails_ends_the_batch);
@@ -1737,5 +2115,13 @@ int main(void)
 	RUN(a_broken_link_gets_no_goodbye);
 	RUN(who_gives_up_waiting_tells_the_device);
 	RUN(after_a_send_that_failed_nothing_more_is_sent);
+	RUN(a_restore_reads_the_files_of_the_backup_and_no_others);
+	RUN(an_upload_into_a_served_backup_is_drained_and_the_session_goes_on);
+	RUN(what_would_change_a_served_backup_is_refused_and_the_session_goes_on);
+	RUN(a_served_backup_is_listed_without_what_is_no_part_of_it);
+	RUN(a_name_that_leads_out_of_a_served_backup_ends_the_conversation);
+	RUN(an_upload_that_leads_out_of_a_served_backup_ends_the_conversation);
+	RUN(a_device_that_restarts_after_its_last_word_has_said_it);
+	RUN(a_device_that_goes_without_its_last_word_has_not_finished);
 	return tap_end();
 }

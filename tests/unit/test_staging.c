@@ -210,7 +210,7 @@ static int write_text(int fd, const char *text)
 /* As a device does it: replaced by a new file. */
 static int put(struct staging *s, const char *name, const char *text)
 {
-	const struct host_dir dir = { staging_get_fd(s), U };
+	const struct host_dir dir = { .fd = staging_get_fd(s), .udid = U };
 	struct host_name n = { name, strlen(name) };
 	struct host_name above = n;
 	bool replaced;
@@ -224,7 +224,7 @@ static int put(struct staging *s, const char *name, const char *text)
 /* A whole run: everything of version @version. */
 static int work(struct staging *s, int version)
 {
-	const struct host_dir dir = { staging_get_fd(s), U };
+	const struct host_dir dir = { .fd = staging_get_fd(s), .udid = U };
 	static const struct host_name gone = { OTHER_PAYLOAD,
 					       sizeof(OTHER_PAYLOAD) - 1 };
 	char text[64];
@@ -549,7 +549,7 @@ CASE(a_clone_that_the_device_removed_is_not_committed)
 	const char *dir = make_backup();
 	char *before = text_of(dir, ".");
 	struct staging *s = open_staging(dir);
-	const struct host_dir d = { staging_get_fd(s), U };
+	const struct host_dir d = { .fd = staging_get_fd(s), .udid = U };
 	bool removed;
 
 	CHECK_INT(host_dir_remove(&d, (struct host_name){ U, sizeof(U) - 1 },

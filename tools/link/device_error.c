@@ -58,24 +58,62 @@ static const struct device_error errors[] = {
 	  "unlock it, enter the passcode when it asks, and try again" },
 	{ 210, -EREMOTEIO, "it has no account", NULL },
 	{ 211, -EREMOTEIO, "Find My is turned on",
-	  "turn it off in the settings of the device" },
+	  "turn it off on the device: Settings, your name, Find My" },
 	{ 212, -EREMOTEIO, "its setup is not finished",
 	  "finish the setup assistant on it" },
 	{ 223, -EREMOTEIO, "it put the request off", "try again later" },
 };
 
-static const struct device_error *find(int64_t code)
+/* What is another matter when a backup is there already. */
+static const struct device_error restore_errors[] = {
+	{ 4, -EREMOTEIO, "it misses a file of the backup",
+	  "restore another version of it, or a part with --only" },
+	{ 11, -EREMOTEIO, "it cannot read a file of the backup",
+	  "restore another version of it, or a part with --only" },
+	{ 104, -EREMOTEIO,
+	  "it wanted to write to this computer, which a restore does not do",
+	  NULL },
+	{ 106, -EREMOTEIO, "there is not enough space on the device",
+	  "free space on it, or restore a part with --only" },
+	{ 203, -EREMOTEIO,
+	  "the backup is of a newer iOS, or of a version that it cannot use",
+	  "update the device and try again" },
+	{ 204, -EREMOTEIO, "the backup was not finished",
+	  "restore one that was, or finish it with \"larder backup\"" },
+	{ 205, -EREMOTEIO, "the backup is damaged",
+	  "restore another version of it, or a part with --only" },
+	{ DEVICE_ERROR_PASSWORD, -EKEYREJECTED,
+	  "the backup password is wrong, or one is required",
+	  "it is the one that was set when the backup was made" },
+};
+
+static const struct device_error *find_in(const struct device_error *list,
+					  size_t count, int64_t code)
 {
-	for (size_t i = 0; i < sizeof(errors) / sizeof(*errors); i++)
-		if (errors[i].code == code)
-			return &errors[i];
+	for (size_t i = 0; i < count; i++)
+		if (list[i].code == code)
+			return &list[i];
 	return NULL;
 }
 
-int device_error_describe(int64_t code, const char *description,
-			  struct mb_err *err)
+static const struct device_error *find(int64_t code)
 {
-	const struct device_error *e = find(code);
+	return find_in(errors, sizeof(errors) / sizeof(*errors), code);
+}
+
+static const struct device_error *find_of_restore(int64_t code)
+{
+	const struct device_error *e =
+		find_in(restore_errors,
+			sizeof(restore_errors) / sizeof(*restore_errors), code);
+
+	return e ? e : find(code);
+}
+
+/* @e: NULL if the code is not known */
+static int describe(const struct device_error *e, int64_t code,
+		    const char *description, struct mb_err *err)
+{
 	const char *what = e ? e->what : "an error that larder does not know";
 	const char *advice = e ? e->advice : NULL;
 
@@ -89,9 +127,23 @@ int device_error_describe(int64_t code, const char *description,
 			  advice ? advice : "");
 }
 
+int device_error_describe(int64_t code, const char *description,
+			  struct mb_err *err)
+{
+	return describe(find(code), code, description, err);
+}
+
+int device_error_describe_restore(int64_t code, const char *description,
+				  struct mb_err *err)
+{
+	return describe(find_of_restore(code), code, description, err);
+}
+
 /*
  * Status codes of the device's file operations; the device maps them back to
- * errors of its own. Of other errors it knows only that there was one.
+ * errors of its own. Of other errors it knows only that there was one: that
+ * this host lets nothing be written (-EROFS) becomes 104 there, that it could
+ * not write to the host, which is just what happened.
  */
 int device_status_of(int rc)
 {

@@ -30,6 +30,10 @@ enum {
 int device_error_describe(int64_t code, const char *description,
 			  struct mb_err *err);
 
+/* device_error_describe_restore - the same where a restore was asked for */
+int device_error_describe_restore(int64_t code, const char *description,
+				  struct mb_err *err);
+
 /* Of a status response: some files failed, and its payload says which. */
 #define DEVICE_STATUS_MULTI (-13)
 

@@ -252,49 +252,64 @@ ssize_t device_recv_now(struct link *link, void *out, size_t len)
 	return take(l, out, len);
 }
 
+/*
+ * In clear as much as there is room for. With TLS all of it: the socket blocks
+ * meanwhile, because not all libraries can go on with a record that they could
+ * not send at once, and because a wait for each record, which needs most of
+ * the socket's buffer to be empty, would keep that nearly empty all the time.
+ */
 static ssize_t put(struct device_link *l, const char *ptr, size_t len)
 {
 	struct pollfd fd = { .fd = l->fd, .events = POLLOUT };
 	uint32_t sent = 0;
 
-	/* before the library, which may give up after a second */
+	/*
+	 * Before the library, which may give up after a second, or never when
+	 * the socket has been shut down.
+	 */
 	while (poll(&fd, 1, -1) < 0)
 		if (errno != EINTR)
-			return -EIO;
+			return -1;
 	if (!l->tls)
 		return send(l->fd, ptr, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (len > LINK_RECV_MIN)
-		len = LINK_RECV_MIN; /* a record */
-	if (idevice_connection_send(l->connection, ptr, (uint32_t)len, &sent) !=
-	    IDEVICE_E_SUCCESS)
+	if (!(fd.revents & POLLOUT))
+		return -1;
+	if (idevice_connection_send(l->connection, ptr,
+				    len > INT32_MAX ? INT32_MAX : (uint32_t)len,
+				    &sent) != IDEVICE_E_SUCCESS)
 		return -1;
 	return sent;
+}
+
+static int put_all(struct device_link *l, const char *ptr, size_t len)
+{
+	while (len) {
+		ssize_t n = put(l, ptr, len);
+
+		if (n > 0) {
+			ptr += n;
+			len -= (size_t)n;
+		} else if (l->tls || n == 0 ||
+			   (errno != EAGAIN && errno != EINTR)) {
+			return -EPIPE;
+		}
+	}
+	return 0;
 }
 
 static int send_link(struct link *link, const void *ptr, size_t len)
 {
 	struct device_link *l = (struct device_link *)link;
-	const char *p = ptr;
-	int rc = 0;
+	int rc, guarded;
 
 	watch_guard(l->fd);
-	while (len && rc == 0) {
-		ssize_t n = put(l, p, len);
-
-		if (n > 0) {
-			p += n;
-			len -= (size_t)n;
-		} else if (l->tls || n == 0 ||
-			   (errno != EAGAIN && errno != EINTR)) {
-			rc = -EPIPE;
-		}
-	}
-	if (rc == 0) {
-		watch_unguard();
-		return 0;
-	}
-	rc = watch_unguard();
-	return rc < 0 ? rc : -EPIPE;
+	if (l->tls)
+		fcntl(l->fd, F_SETFL, O_RDWR);
+	rc = put_all(l, ptr, len);
+	if (l->tls)
+		fcntl(l->fd, F_SETFL, O_RDWR | O_NONBLOCK);
+	guarded = watch_unguard();
+	return rc < 0 && guarded < 0 ? guarded : rc;
 }
 
 /*

@@ -56,11 +56,17 @@ bool host_dir_is_version(const char *udid, const char *name, size_t len)
 	       is_stamp(name + udid_len, len - udid_len);
 }
 
+static bool is_folder_of(const char *udid, const char *name, size_t len)
+{
+	return (len == strlen(udid) && !memcmp(name, udid, len)) ||
+	       host_dir_is_version(udid, name, len);
+}
+
 static bool is_device_folder(const struct host_dir *dir, const char *name,
 			     size_t len)
 {
-	return (len == strlen(dir->udid) && !memcmp(name, dir->udid, len)) ||
-	       host_dir_is_version(dir->udid, name, len);
+	return is_folder_of(dir->udid, name, len) ||
+	       (dir->target && is_folder_of(dir->target, name, len));
 }
 
 static int check_component(const struct host_dir *dir, struct host_name name,
@@ -147,15 +153,128 @@ bool host_dir_is_payload(const struct host_dir *dir, struct host_name name)
 	       is_hex(p + 3, 40);
 }
 
+/* --- what is shown of a served backup ------------------------------------ */
+
+/* The files of a backup beside its payloads, of all generations. */
+static bool is_known_file(const char *name)
+{
+	static const char *const known[] = {
+		"Info.plist",	 "Manifest.plist", "Manifest.db",
+		"Manifest.mbdb", "Manifest.mbdx",  "Status.plist",
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (!strcmp(name, known[i]))
+			return true;
+	return false;
+}
+
+static bool is_payload(const char *name)
+{
+	return strlen(name) == 40 && is_hex(name, 40);
+}
+
+/* A folder that holds payloads: "<xx>". */
+static bool is_shard(const char *name)
+{
+	return strlen(name) == 2 && is_hex(name, 2);
+}
+
+/* "Status.plist", "<40 hex>" or "<xx>/<40 hex>" */
+static bool is_shown_file(const char *inside)
+{
+	if (is_hex(inside, 2) && inside[2] == '/')
+		return is_payload(inside + 3);
+	return is_known_file(inside) || is_payload(inside);
+}
+
+/* What is listed of "<UDID>" or, if @in_shard, of "<UDID>/<xx>". */
+static bool is_shown_entry(bool in_shard, const char *entry,
+			   const struct stat *st)
+{
+	if (S_ISDIR(st->st_mode))
+		return !in_shard && is_shard(entry);
+	return S_ISREG(st->st_mode) &&
+	       (is_payload(entry) || (!in_shard && is_known_file(entry)));
+}
+
+/*
+ * The path inside of the backup, "" for its folder; NULL where nothing is
+ * shown: in the folder of another version, or of the device itself.
+ */
+static const char *inside_served(const struct host_dir *dir,
+				 const struct path *path)
+{
+	size_t len = strlen(dir->udid);
+
+	if (strncmp(path->text, dir->udid, len) != 0)
+		return NULL;
+	if (path->text[len] == '/')
+		return path->text + len + 1;
+	return path->text[len] ? NULL : path->text + len;
+}
+
+/* Where below dir->fd a file is that can be read; NULL: nowhere. */
+static const char *place_of_file(const struct host_dir *dir,
+				 const struct path *path)
+{
+	const char *inside;
+
+	if (!dir->served)
+		return path->text;
+	inside = inside_served(dir, path);
+	return inside && is_shown_file(inside) ? inside : NULL;
+}
+
+/* The same of a folder that can be listed; "" is dir->fd itself. */
+static const char *place_of_folder(const struct host_dir *dir,
+				   const struct path *path)
+{
+	const char *inside;
+
+	if (!dir->served)
+		return path->text;
+	inside = inside_served(dir, path);
+	return inside && (!*inside || is_shard(inside)) ? inside : NULL;
+}
+
+/* Before anything is changed: 0, or the end of it. */
+static int check_writable(const struct host_dir *dir, const char *verb,
+			  const struct path *path, struct mb_err *err)
+{
+	if (!dir->served)
+		return 0;
+	return mb_err_set(
+		err, -EROFS,
+		"the device wants to %s %s, but this backup is only read", verb,
+		path->text);
+}
+
+/*
+ * A device that puts its old backup away before it is restored from another
+ * one may hear that it has none.
+ */
+static int check_copied(const struct host_dir *dir, const struct path *path,
+			struct mb_err *err)
+{
+	if (!place_of_file(dir, path) && !place_of_folder(dir, path))
+		return failed(-ENOENT, "copy", path, err);
+	return check_writable(dir, "copy", path, err);
+}
+
+/* --- the operations ------------------------------------------------------ */
+
 int host_dir_open(const struct host_dir *dir, struct host_name name,
 		  int64_t *len, struct mb_err *err)
 {
 	struct path path;
+	const char *place;
 	int rc = check(&path, dir, name, err);
 
 	if (rc < 0)
 		return rc;
-	rc = beneath_open_file(dir->fd, path.text, len);
+	place = place_of_file(dir, &path);
+	rc = place ? beneath_open_file(dir->fd, place, len) : -ENOENT;
 	return rc < 0 ? failed(rc, "open", &path, err) : rc;
 }
 
@@ -175,6 +294,8 @@ int host_dir_create(const struct host_dir *dir, struct host_name name,
 
 	*replaced = false;
 	rc = check(&path, dir, name, err);
+	if (rc == 0)
+		rc = check_writable(dir, "create", &path, err);
 	if (rc < 0)
 		return rc;
 	rc = beneath_create_file(dir->fd, path.text, 0666);
@@ -210,6 +331,8 @@ int host_dir_make_dir(const struct host_dir *dir, struct host_name name,
 	struct path path;
 	int rc = check(&path, dir, name, err);
 
+	if (rc == 0)
+		rc = check_writable(dir, "create", &path, err);
 	if (rc < 0)
 		return rc;
 	rc = beneath_make_dir(dir->fd, path.text, 0777);
@@ -237,7 +360,8 @@ int host_dir_move(const struct host_dir *dir, struct host_name from,
 
 	*replaced = false;
 	if ((rc = check(&a, dir, from, err)) < 0 ||
-	    (rc = check(&b, dir, to, err)) < 0)
+	    (rc = check(&b, dir, to, err)) < 0 ||
+	    (rc = check_writable(dir, "move", &a, err)) < 0)
 		return rc;
 	if (!strcmp(a.text, b.text))
 		return 0;
@@ -255,6 +379,8 @@ int host_dir_remove(const struct host_dir *dir, struct host_name name,
 
 	*removed = false;
 	rc = check(&path, dir, name, err);
+	if (rc == 0)
+		rc = check_writable(dir, "remove", &path, err);
 	if (rc < 0)
 		return rc;
 	rc = beneath_remove(dir->fd, path.text);
@@ -272,7 +398,8 @@ int host_dir_copy(const struct host_dir *dir, struct host_name from,
 	int rc;
 
 	if ((rc = check(&a, dir, from, err)) < 0 ||
-	    (rc = check(&b, dir, to, err)) < 0)
+	    (rc = check(&b, dir, to, err)) < 0 ||
+	    (rc = check_copied(dir, &a, err)) < 0)
 		return rc;
 	if (is_inside(b.text, a.text) || is_inside(a.text, b.text))
 		return failed(-EINVAL, "copy into itself", &a, err);
@@ -286,20 +413,54 @@ int host_dir_copy(const struct host_dir *dir, struct host_name from,
 	return rc < 0 ? failed(rc, "copy", &a, err) : 0;
 }
 
+/* The entries of an open folder; of those of a served backup what is shown. */
+static int walk(DIR *d, bool served, bool in_shard,
+		int (*each)(void *arg, const char *entry,
+			    const struct stat *st),
+		void *arg)
+{
+	struct dirent *e;
+	int rc = 0;
+
+	while (rc == 0 && (errno = 0, e = readdir(d))) {
+		struct stat st;
+
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ||
+		    fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		if (!served || is_shown_entry(in_shard, e->d_name, &st))
+			rc = each(arg, e->d_name, &st);
+	}
+	return rc;
+}
+
+static int open_folder(const struct host_dir *dir, const char *place)
+{
+	int fd;
+
+	if (!place)
+		return -ENOENT;
+	if (*place)
+		return beneath_open_dir(dir->fd, place);
+	fd = openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 int host_dir_list(const struct host_dir *dir, struct host_name name,
 		  int (*each)(void *arg, const char *entry,
 			      const struct stat *st),
 		  void *arg, struct mb_err *err)
 {
 	struct path path;
-	struct dirent *e;
+	const char *place;
 	DIR *d;
 	int fd, rc;
 
 	rc = check(&path, dir, name, err);
 	if (rc < 0)
 		return rc;
-	fd = beneath_open_dir(dir->fd, path.text);
+	place = place_of_folder(dir, &path);
+	fd = open_folder(dir, place);
 	if (fd == -ENOENT)
 		return 0;
 	if (fd < 0)
@@ -309,15 +470,7 @@ int host_dir_list(const struct host_dir *dir, struct host_name name,
 		close(fd);
 		return failed(-ENOMEM, "list", &path, err);
 	}
-	rc = 0;
-	while (rc == 0 && (errno = 0, e = readdir(d))) {
-		struct stat st;
-
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ||
-		    fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-			continue;
-		rc = each(arg, e->d_name, &st);
-	}
+	rc = walk(d, dir->served, *place, each, arg);
 	if (rc == 0 && errno)
 		rc = failed(-errno, "list", &path, err);
 	closedir(d);

@@ -19,11 +19,25 @@
  * breaks the protocol: -EPROTO, and the line shows the name. That, and errors
  * of the system, is what each function returns beside 0.
  *
+ * A backup that is *served* is one that a device is restored from. It is only
+ * read, and of its folder only what belongs to a backup is shown: the property
+ * lists and manifests by their names, and payloads. Other names inside are
+ * not there (-ENOENT); whatever would write is refused with -EROFS.
+ *
  * Names are as long as said, and can hold any byte.
  */
 struct host_dir {
-	int fd; /* of the folder that holds the device's folder; borrowed */
-	const char *udid; /* borrowed */
+	/* the folder that holds the device's folder; served: the backup's own
+	 * folder, whatever its name on this host; borrowed */
+	int fd;
+	/* by which the device knows the backup: its SourceIdentifier; borrowed */
+	const char *udid;
+	bool served;
+	/*
+	 * Served: the UDID of the device itself, or NULL if that is the same;
+	 * borrowed. It may look for a backup of its own, and finds none.
+	 */
+	const char *target;
 };
 
 struct host_name {

@@ -715,6 +715,7 @@ void session_free(struct session *s)
 		send_array(s, goodbye, NULL);
 	}
 	crew_free(s->crew);
+	free(s->chunk);
 	stream_release(&s->in);
 	free(s);
 }

@@ -15,6 +15,7 @@ struct session {
 	struct session_counts *counts;
 	struct session_observer observer;
 	struct crew *crew;
+	uint8_t *chunk;	       /* of download.c, made when first needed */
 	struct mb_err failure; /* the first on this side */
 	unsigned failures;
 	bool greeted; /* so that a goodbye is understood */
