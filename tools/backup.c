@@ -344,11 +344,6 @@ static void say_summary(const struct backup *b)
 			"an unencrypted backup lacks saved passwords, Wi-Fi and website passwords, Health data and the call history; \"larder password on\" turns encryption on");
 }
 
-static void add_count(json_object *o, const char *key, uint64_t value)
-{
-	json_object_object_add(o, key, json_object_new_uint64(value));
-}
-
 static void print_summary(const struct backup *b)
 {
 	const struct session_counts *n = &b->job.counts;
@@ -356,15 +351,12 @@ static void print_summary(const struct backup *b)
 
 	json_add_text(o, "backup", staging_get_target(b->staging));
 	json_add_text(o, "udid", b->job.udid);
-	json_object_object_add(o, "encrypted",
-			       json_object_new_boolean(b->encrypted));
-	json_object_object_add(
-		o, "first",
-		json_object_new_boolean(!staging_has_base(b->staging)));
-	add_count(o, "files_new", n->added);
-	add_count(o, "files_changed", n->changed);
-	add_count(o, "files_removed", n->removed);
-	add_count(o, "bytes_received", n->received_bytes);
+	json_add_bool(o, "encrypted", b->encrypted);
+	json_add_bool(o, "first", !staging_has_base(b->staging));
+	json_add_count(o, "files_new", n->added);
+	json_add_count(o, "files_changed", n->changed);
+	json_add_count(o, "files_removed", n->removed);
+	json_add_count(o, "bytes_received", n->received_bytes);
 	json_object_object_add(
 		o, "seconds",
 		json_object_new_double(progress_seconds(b->job.progress)));

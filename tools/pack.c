@@ -229,11 +229,6 @@ static int pack(struct pack *p, struct mb_err *err)
 
 /* --- after --------------------------------------------------------------- */
 
-static void add_count(json_object *o, const char *key, uint64_t value)
-{
-	json_object_object_add(o, key, json_object_new_uint64(value));
-}
-
 static void print_summary(struct pack *p)
 {
 	const struct mb_writer_counts *n = &p->stage.counts;
@@ -241,18 +236,16 @@ static void print_summary(struct pack *p)
 	json_object *o = json_event("finished");
 
 	json_add_text(o, "backup", p->path);
-	json_object_object_add(
-		o, "encrypted",
-		json_object_new_boolean(
-			mb_backup_get_info(p->stage.made)->encrypted));
-	add_count(o, "entries", n->entries);
-	add_count(o, "files", n->files);
-	add_count(o, "bytes", t->bytes);
-	add_count(o, "changed", t->changed);
-	add_count(o, "added", t->added);
-	add_count(o, "removed", t->removed);
-	add_count(o, "payloads_shared", n->shared);
-	add_count(o, "payloads_written", n->written);
+	json_add_bool(o, "encrypted",
+		      mb_backup_get_info(p->stage.made)->encrypted);
+	json_add_count(o, "entries", n->entries);
+	json_add_count(o, "files", n->files);
+	json_add_count(o, "bytes", t->bytes);
+	json_add_count(o, "changed", t->changed);
+	json_add_count(o, "added", t->added);
+	json_add_count(o, "removed", t->removed);
+	json_add_count(o, "payloads_shared", n->shared);
+	json_add_count(o, "payloads_written", n->written);
 	json_object_object_add(
 		o, "seconds",
 		json_object_new_double(progress_seconds(p->progress)));

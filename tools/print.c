@@ -119,6 +119,16 @@ void json_add_time(json_object *o, const char *key, int64_t unix_s)
 		json_add_text(o, key, NULL);
 }
 
+void json_add_bool(json_object *o, const char *key, bool value)
+{
+	json_object_object_add(o, key, json_object_new_boolean(value));
+}
+
+void json_add_count(json_object *o, const char *key, uint64_t value)
+{
+	json_object_object_add(o, key, json_object_new_uint64(value));
+}
+
 void json_print(json_object *o)
 {
 	puts(json_object_to_json_string_ext(

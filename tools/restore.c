@@ -497,10 +497,8 @@ static void print_summary(const struct restore *r)
 	json_object *o = json_event("finished");
 
 	json_add_text(o, "udid", r->job.udid);
-	json_object_object_add(o, "files_sent",
-			       json_object_new_uint64(n->sent_files));
-	json_object_object_add(o, "bytes_sent",
-			       json_object_new_uint64(n->sent_bytes));
+	json_add_count(o, "files_sent", n->sent_files);
+	json_add_count(o, "bytes_sent", n->sent_bytes);
 	json_add_text(o, "staged", r->kept);
 	json_object_object_add(
 		o, "seconds",

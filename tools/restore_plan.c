@@ -235,16 +235,6 @@ void plan_print(struct restore_plan *plan)
 
 /* --- for programs -------------------------------------------------------- */
 
-static void add_bool(json_object *o, const char *key, bool value)
-{
-	json_object_object_add(o, key, json_object_new_boolean(value));
-}
-
-static void add_count(json_object *o, const char *key, uint64_t value)
-{
-	json_object_object_add(o, key, json_object_new_uint64(value));
-}
-
 static void add_known(json_object *o, const char *key, int64_t value)
 {
 	json_object_object_add(o, key,
@@ -277,11 +267,11 @@ static json_object *list_options(const struct restore_options *options)
 {
 	json_object *o = json_object_new_object();
 
-	add_bool(o, "RestoreSystemFiles", true);
-	add_bool(o, "RestoreShouldReboot", options->reboot);
-	add_bool(o, "RestorePreserveSettings", options->preserve_settings);
-	add_bool(o, "RemoveItemsNotRestored", options->remove_others);
-	add_bool(o, "RestoreDontCopyBackup", true);
+	json_add_bool(o, "RestoreSystemFiles", true);
+	json_add_bool(o, "RestoreShouldReboot", options->reboot);
+	json_add_bool(o, "RestorePreserveSettings", options->preserve_settings);
+	json_add_bool(o, "RemoveItemsNotRestored", options->remove_others);
+	json_add_bool(o, "RestoreDontCopyBackup", true);
 	return o;
 }
 
@@ -297,16 +287,16 @@ json_object *plan_event(struct restore_plan *plan)
 	json_add_text(o, "source_name", info->device_name);
 	json_add_text(o, "source_version", info->product_version);
 	json_add_time(o, "source_date", info->date);
-	add_bool(o, "encrypted", info->encrypted);
-	add_bool(o, "partial", plan->partial);
-	add_bool(o, "staged", plan->staged);
+	json_add_bool(o, "encrypted", info->encrypted);
+	json_add_bool(o, "partial", plan->partial);
+	json_add_bool(o, "staged", plan->staged);
 	json_object_object_add(o, "domains", list_domains(plan));
-	add_count(o, "entries", t->entries);
-	add_count(o, "files", t->files);
-	add_count(o, "bytes", t->bytes);
-	add_count(o, "changed", t->changed);
-	add_count(o, "added", t->added);
-	add_count(o, "removed", t->removed);
+	json_add_count(o, "entries", t->entries);
+	json_add_count(o, "files", t->files);
+	json_add_count(o, "bytes", t->bytes);
+	json_add_count(o, "changed", t->changed);
+	json_add_count(o, "added", t->added);
+	json_add_count(o, "removed", t->removed);
 	json_add_text(o, "udid", plan->udid);
 	json_add_text(o, "name", plan->name);
 	json_add_text(o, "version", plan->version);
@@ -317,7 +307,7 @@ json_object *plan_event(struct restore_plan *plan)
 				       NULL :
 				       json_object_new_boolean(plan->find_my));
 	json_object_object_add(o, "options", list_options(&plan->options));
-	add_count(o, "apps", plan->apps);
+	json_add_count(o, "apps", plan->apps);
 	json_object_object_add(o, "problems", list_problems(plan));
 	return o;
 }

@@ -117,6 +117,8 @@ json_object *json_event(const char *name);
 void json_add_time(json_object *o, const char *key, int64_t unix_s);
 /* Adds @key, or null if @text is NULL. */
 void json_add_text(json_object *o, const char *key, const char *text);
+void json_add_bool(json_object *o, const char *key, bool value);
+void json_add_count(json_object *o, const char *key, uint64_t value);
 /* One line on standard output; the object is used up. */
 void json_print(json_object *o);
 

@@ -8,13 +8,13 @@
 
 #include "beneath.h"
 #include "crypto.h"
+#include "one_file_vfs.h"
 
 /* Memory comes in pieces, so that it never moves: it can be wiped for good. */
 #define PIECE_LEN ((int64_t)1 << 20)
 
 struct manifest_sink {
-	sqlite3_vfs vfs;
-	char name[40];
+	struct one_file_vfs vfs;
 	sqlite3 *db;
 	int fd; /* -1: memory */
 	int read_fd;
@@ -23,16 +23,6 @@ struct manifest_sink {
 	size_t piece_count;
 	int64_t size; /* of what is in memory */
 };
-
-struct sink_file {
-	sqlite3_file base;
-	struct manifest_sink *owner;
-};
-
-static struct manifest_sink *owner_of(sqlite3_file *file)
-{
-	return ((struct sink_file *)file)->owner;
-}
 
 /* --- memory -------------------------------------------------------------- */
 
@@ -141,7 +131,7 @@ static int pwrite_full(int fd, const void *ptr, size_t len, int64_t off)
 
 static int file_read(sqlite3_file *file, void *out, int len, sqlite3_int64 off)
 {
-	struct manifest_sink *s = owner_of(file);
+	struct manifest_sink *s = one_file_owner(file);
 	ssize_t n = s->fd < 0 ? memory_read(s, out, (size_t)len, off) :
 				pread_full(s->read_fd, out, (size_t)len, off);
 
@@ -158,7 +148,7 @@ static int file_read(sqlite3_file *file, void *out, int len, sqlite3_int64 off)
 static int file_write(sqlite3_file *file, const void *ptr, int len,
 		      sqlite3_int64 off)
 {
-	struct manifest_sink *s = owner_of(file);
+	struct manifest_sink *s = one_file_owner(file);
 	int rc = s->fd < 0 ? memory_write(s, ptr, (size_t)len, off) :
 			     pwrite_full(s->fd, ptr, (size_t)len, off);
 
@@ -170,7 +160,7 @@ static int file_write(sqlite3_file *file, const void *ptr, int len,
 
 static int file_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
-	struct manifest_sink *s = owner_of(file);
+	struct manifest_sink *s = one_file_owner(file);
 
 	if (s->fd < 0) {
 		if (size < s->size)
@@ -185,7 +175,7 @@ static int file_truncate(sqlite3_file *file, sqlite3_int64 size)
 
 static int file_size(sqlite3_file *file, sqlite3_int64 *size)
 {
-	struct manifest_sink *s = owner_of(file);
+	struct manifest_sink *s = one_file_owner(file);
 
 	*size = s->fd < 0 ? s->size : lseek(s->fd, 0, SEEK_END);
 	if (*size >= 0)
@@ -194,153 +184,17 @@ static int file_size(sqlite3_file *file, sqlite3_int64 *size)
 	return SQLITE_IOERR_FSTAT;
 }
 
-static int file_close(sqlite3_file *file)
-{
-	(void)file;
-	return SQLITE_OK;
-}
-
-static int file_sync(sqlite3_file *file, int flags)
-{
-	(void)file, (void)flags;
-	return SQLITE_OK;
-}
-
-static int file_lock(sqlite3_file *file, int level)
-{
-	(void)file, (void)level;
-	return SQLITE_OK;
-}
-
-static int file_check_lock(sqlite3_file *file, int *out)
-{
-	(void)file;
-	*out = 0;
-	return SQLITE_OK;
-}
-
-static int file_control(sqlite3_file *file, int op, void *arg)
-{
-	(void)file, (void)op, (void)arg;
-	return SQLITE_NOTFOUND;
-}
-
-static int file_sector(sqlite3_file *file)
-{
-	(void)file;
-	return 4096;
-}
-
-static int file_traits(sqlite3_file *file)
-{
-	(void)file;
-	return 0;
-}
-
-static const sqlite3_io_methods file_methods = {
-	.iVersion = 1,
-	.xClose = file_close,
-	.xRead = file_read,
-	.xWrite = file_write,
-	.xTruncate = file_truncate,
-	.xSync = file_sync,
-	.xFileSize = file_size,
-	.xLock = file_lock,
-	.xUnlock = file_lock,
-	.xCheckReservedLock = file_check_lock,
-	.xFileControl = file_control,
-	.xSectorSize = file_sector,
-	.xDeviceCharacteristics = file_traits,
-};
-
-static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file,
-		    int flags, int *out_flags)
-{
-	struct sink_file *f = (struct sink_file *)file;
-
-	f->base.pMethods = NULL;
-	if (!name || !(flags & SQLITE_OPEN_MAIN_DB))
-		return SQLITE_CANTOPEN;
-	f->owner = vfs->pAppData;
-	f->base.pMethods = &file_methods;
-	if (out_flags)
-		*out_flags = flags;
-	return SQLITE_OK;
-}
-
-static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync_dir)
-{
-	(void)vfs, (void)name, (void)sync_dir;
-	return SQLITE_IOERR_DELETE;
-}
-
-static int vfs_access(sqlite3_vfs *vfs, const char *name, int flags, int *out)
-{
-	(void)vfs, (void)name, (void)flags;
-	*out = 0; /* no journal */
-	return SQLITE_OK;
-}
-
-static int vfs_full_name(sqlite3_vfs *vfs, const char *name, int len, char *out)
-{
-	(void)vfs;
-	sqlite3_snprintf(len, out, "%s", name);
-	return SQLITE_OK;
-}
-
-/* For names of temporary files and the like, of which there are none. */
-static int vfs_randomness(sqlite3_vfs *vfs, int len, char *out)
-{
-	(void)vfs;
-	memset(out, 0, (size_t)len);
-	return len;
-}
-
-static int vfs_sleep(sqlite3_vfs *vfs, int usec)
-{
-	(void)vfs;
-	return usec;
-}
-
-static int vfs_now(sqlite3_vfs *vfs, double *out)
-{
-	(void)vfs;
-	*out = 0;
-	return SQLITE_OK;
-}
-
-static int vfs_last_error(sqlite3_vfs *vfs, int len, char *out)
-{
-	(void)vfs, (void)len, (void)out;
-	return 0;
-}
-
 /* --- a sink -------------------------------------------------------------- */
-
-static int register_vfs(struct manifest_sink *s)
-{
-	snprintf(s->name, sizeof(s->name), "larder-sink-%p", (void *)s);
-	s->vfs = (sqlite3_vfs){
-		.iVersion = 1,
-		.szOsFile = sizeof(struct sink_file),
-		.mxPathname = 512,
-		.zName = s->name,
-		.pAppData = s,
-		.xOpen = vfs_open,
-		.xDelete = vfs_delete,
-		.xAccess = vfs_access,
-		.xFullPathname = vfs_full_name,
-		.xRandomness = vfs_randomness,
-		.xSleep = vfs_sleep,
-		.xCurrentTime = vfs_now,
-		.xGetLastError = vfs_last_error,
-	};
-	return sqlite3_vfs_register(&s->vfs, 0);
-}
 
 int manifest_sink_open(struct manifest_sink **out, sqlite3 **db, int fd,
 		       int read_fd, struct mb_err *err)
 {
+	static const struct one_file_methods methods = {
+		.read = file_read,
+		.write = file_write,
+		.truncate = file_truncate,
+		.size = file_size,
+	};
 	mb_auto(manifest_sink_free) struct manifest_sink *s =
 		calloc(1, sizeof(*s));
 	int rc;
@@ -349,13 +203,8 @@ int manifest_sink_open(struct manifest_sink **out, sqlite3 **db, int fd,
 		return mb_err_set(err, -ENOMEM, "out of memory");
 	s->fd = fd;
 	s->read_fd = read_fd;
-	rc = register_vfs(s);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_open_v2(
-			"Manifest.db", &s->db,
-			SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
-				SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
-			s->name);
+	rc = one_file_open(&s->vfs, &methods, s,
+			   SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &s->db);
 	if (rc != SQLITE_OK)
 		return manifest_sink_error(s, rc, err);
 	*db = s->db;
@@ -408,8 +257,7 @@ void manifest_sink_free(struct manifest_sink *s)
 {
 	if (!s)
 		return;
-	sqlite3_close(s->db);
-	sqlite3_vfs_unregister(&s->vfs);
+	one_file_close(&s->vfs, s->db);
 	wipe_memory(s);
 	free(s);
 }

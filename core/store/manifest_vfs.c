@@ -5,25 +5,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "one_file_vfs.h"
+
 #define HEADER_LEN 100		/* of an SQLite database */
 #define MAGIC "SQLite format 3" /* with its NUL */
 
 struct manifest_vfs {
-	sqlite3_vfs vfs;
-	char name[40];
+	struct one_file_vfs vfs;
 	sqlite3 *db;
 	struct payload *payload;
 	int64_t size;
 };
 
-struct vfs_file {
-	sqlite3_file base;
-	struct manifest_vfs *owner;
-};
-
 static int file_read(sqlite3_file *file, void *out, int len, sqlite3_int64 off)
 {
-	struct manifest_vfs *v = ((struct vfs_file *)file)->owner;
+	struct manifest_vfs *v = one_file_owner(file);
 	int want = len;
 	ssize_t n = 0;
 
@@ -43,143 +39,16 @@ static int file_read(sqlite3_file *file, void *out, int len, sqlite3_int64 off)
 
 static int file_size(sqlite3_file *file, sqlite3_int64 *size)
 {
-	*size = ((struct vfs_file *)file)->owner->size;
+	const struct manifest_vfs *v = one_file_owner(file);
+
+	*size = v->size;
 	return SQLITE_OK;
-}
-
-static int file_close(sqlite3_file *file)
-{
-	(void)file;
-	return SQLITE_OK;
-}
-
-static int file_write(sqlite3_file *file, const void *p, int len,
-		      sqlite3_int64 off)
-{
-	(void)file, (void)p, (void)len, (void)off;
-	return SQLITE_READONLY;
-}
-
-static int file_truncate(sqlite3_file *file, sqlite3_int64 size)
-{
-	(void)file, (void)size;
-	return SQLITE_READONLY;
-}
-
-static int file_sync(sqlite3_file *file, int flags)
-{
-	(void)file, (void)flags;
-	return SQLITE_OK;
-}
-
-static int file_lock(sqlite3_file *file, int level)
-{
-	(void)file, (void)level;
-	return SQLITE_OK;
-}
-
-static int file_check_lock(sqlite3_file *file, int *out)
-{
-	(void)file;
-	*out = 0;
-	return SQLITE_OK;
-}
-
-static int file_control(sqlite3_file *file, int op, void *arg)
-{
-	(void)file, (void)op, (void)arg;
-	return SQLITE_NOTFOUND;
-}
-
-static int file_sector(sqlite3_file *file)
-{
-	(void)file;
-	return 4096;
 }
 
 static int file_traits(sqlite3_file *file)
 {
 	(void)file;
 	return SQLITE_IOCAP_IMMUTABLE;
-}
-
-/* Version 1: no shared memory, so a write-ahead log cannot be opened. */
-static const sqlite3_io_methods file_methods = {
-	.iVersion = 1,
-	.xClose = file_close,
-	.xRead = file_read,
-	.xWrite = file_write,
-	.xTruncate = file_truncate,
-	.xSync = file_sync,
-	.xFileSize = file_size,
-	.xLock = file_lock,
-	.xUnlock = file_lock,
-	.xCheckReservedLock = file_check_lock,
-	.xFileControl = file_control,
-	.xSectorSize = file_sector,
-	.xDeviceCharacteristics = file_traits,
-};
-
-static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file,
-		    int flags, int *out_flags)
-{
-	struct vfs_file *f = (struct vfs_file *)file;
-
-	f->base.pMethods = NULL;
-	/* temporary files and journals would be plaintext on disk */
-	if (!name || !(flags & SQLITE_OPEN_MAIN_DB))
-		return SQLITE_CANTOPEN;
-	f->owner = vfs->pAppData;
-	f->base.pMethods = &file_methods;
-	if (out_flags)
-		*out_flags = SQLITE_OPEN_READONLY;
-	return SQLITE_OK;
-}
-
-static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync_dir)
-{
-	(void)vfs, (void)name, (void)sync_dir;
-	return SQLITE_READONLY;
-}
-
-static int vfs_access(sqlite3_vfs *vfs, const char *name, int flags, int *out)
-{
-	(void)vfs, (void)name, (void)flags;
-	*out = 0; /* no journal, no write-ahead log */
-	return SQLITE_OK;
-}
-
-static int vfs_full_name(sqlite3_vfs *vfs, const char *name, int len, char *out)
-{
-	(void)vfs;
-	sqlite3_snprintf(len, out, "%s", name);
-	return SQLITE_OK;
-}
-
-static int vfs_randomness(sqlite3_vfs *vfs, int len, char *out)
-{
-	(void)vfs;
-	memset(out, 0, (size_t)len); /* only writers need more */
-	return len;
-}
-
-static int vfs_sleep(sqlite3_vfs *vfs, int usec)
-{
-	(void)vfs;
-	return usec;
-}
-
-static int vfs_now(sqlite3_vfs *vfs, double *out)
-{
-	(void)vfs;
-	*out = 0;
-	return SQLITE_OK;
-}
-
-static int vfs_last_error(sqlite3_vfs *vfs, int len, char *out)
-{
-	(void)vfs, (void)len, (void)out;
-	return 0;
 }
 
 /*
@@ -237,6 +106,11 @@ static int harden(sqlite3 *db)
 int manifest_vfs_open(struct manifest_vfs **out, sqlite3 **db,
 		      struct payload *p, struct mb_err *err)
 {
+	static const struct one_file_methods methods = {
+		.read = file_read,
+		.size = file_size,
+		.traits = file_traits,
+	};
 	struct manifest_vfs *v = calloc(1, sizeof(*v));
 	int rc;
 
@@ -248,29 +122,7 @@ int manifest_vfs_open(struct manifest_vfs **out, sqlite3 **db,
 		free(v);
 		return rc;
 	}
-	snprintf(v->name, sizeof(v->name), "larder-%p", (void *)v);
-	v->vfs = (sqlite3_vfs){
-		.iVersion = 1,
-		.szOsFile = sizeof(struct vfs_file),
-		.mxPathname = 512,
-		.zName = v->name,
-		.pAppData = v,
-		.xOpen = vfs_open,
-		.xDelete = vfs_delete,
-		.xAccess = vfs_access,
-		.xFullPathname = vfs_full_name,
-		.xRandomness = vfs_randomness,
-		.xSleep = vfs_sleep,
-		.xCurrentTime = vfs_now,
-		.xGetLastError = vfs_last_error,
-	};
-	rc = sqlite3_vfs_register(&v->vfs, 0);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_open_v2("Manifest.db", &v->db,
-				     SQLITE_OPEN_READONLY |
-					     SQLITE_OPEN_NOMUTEX |
-					     SQLITE_OPEN_PRIVATECACHE,
-				     v->name);
+	rc = one_file_open(&v->vfs, &methods, v, SQLITE_OPEN_READONLY, &v->db);
 	if (rc == SQLITE_OK)
 		rc = harden(v->db);
 	if (rc != SQLITE_OK) {
@@ -288,7 +140,6 @@ void manifest_vfs_close(struct manifest_vfs *v)
 {
 	if (!v)
 		return;
-	sqlite3_close(v->db);
-	sqlite3_vfs_unregister(&v->vfs);
+	one_file_close(&v->vfs, v->db);
 	free(v);
 }

@@ -35,7 +35,8 @@ LIBRARIES = {
     "plist/": {"core/ground/plistx.h", "core/ground/plistx.c"},
     "sqlite3.h": {"core/store/manifest_vfs.h", "core/store/manifest_vfs.c",
                   "core/store/manifest_db.c",
-                  "core/store/manifest_sink.h"},
+                  "core/store/manifest_sink.h",
+                  "core/store/one_file_vfs.h"},
 }
 # the same outside of core: files, or whole folders
 OUTSIDE = {
