@@ -1076,7 +1076,13 @@ CASE(what_was_edited_is_in_the_new_backup)
 	if (record_made("HomeDomain/a.txt", &rec)) {
 		CHECK_INT(rec.protection_class, 4);
 		CHECK_INT(rec.birth.tv_sec, EXAMPLE_TIME - 1);
+		/* no more a name of the same file as the others */
+		CHECK(rec.inode > 7);
 	}
+	if (record_made("HomeDomain/b.txt", &rec))
+		CHECK(rec.inode > 7);
+	if (record_made("HomeDomain/Library/deep", &rec))
+		CHECK_INT(rec.inode, 7);
 	mb_record_release(&rec);
 	leave_made();
 	leave();
