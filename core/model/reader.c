@@ -43,6 +43,22 @@ static int file_key(struct mb_backup *b, const struct mb_record *rec,
 	return 1;
 }
 
+/* Why a payload cannot be had. */
+static int explain_absence(const struct mb_record *rec, int rc,
+			   struct mb_err *err)
+{
+	if (rc == -ENOENT)
+		return mb_err_set(err, -ENODATA, "payload %s is missing",
+				  rec->file_id);
+	if (rc == -ELOOP || rc == -EXDEV || rc == -EBADMSG || rc == -EISDIR)
+		return mb_err_set(
+			err, -ENODATA,
+			"payload %s is no regular file inside the backup",
+			rec->file_id);
+	return mb_err_set(err, rc, "payload %s: %s", rec->file_id,
+			  strerror(-rc));
+}
+
 static int find_payload(struct mb_reader *r, struct mb_backup *b,
 			const struct mb_record *rec, const uint8_t key[KEY_LEN],
 			struct mb_err *err)
@@ -54,20 +70,9 @@ static int find_payload(struct mb_reader *r, struct mb_backup *b,
 	rc = payload_find(&r->payload, &b->places, rec->file_id, key);
 	if (rc == -ENOENT && !rec->size && !rec->damage)
 		return 0;
-	if (rc == -ENOENT)
-		return mb_err_set(err, -ENODATA, "payload %s is missing",
-				  rec->file_id);
-	if (rc == -ELOOP || rc == -EXDEV || rc == -EBADMSG || rc == -EISDIR)
-		return mb_err_set(
-			err, -ENODATA,
-			"payload %s is no regular file inside the backup",
-			rec->file_id);
 	if (rc == 0)
 		rc = payload_measure(r->payload, rec->size, &r->extent);
-	if (rc < 0)
-		return mb_err_set(err, rc, "payload %s: %s", rec->file_id,
-				  strerror(-rc));
-	return 0;
+	return rc < 0 ? explain_absence(rec, rc, err) : 0;
 }
 
 int mb_reader_open(struct mb_reader **out, struct mb_backup *b,
@@ -122,11 +127,7 @@ int mb_reader_check(struct mb_backup *b, const struct mb_record *rec,
 	if (rc == -ENOENT && !rec->size)
 		return 0;
 	if (rc < 0)
-		return mb_err_set(err, rc == -EBADMSG ? rc : -ENODATA,
-				  rc == -ENOENT ?
-					  "payload %s is missing" :
-					  "payload %s is no regular file",
-				  rec->file_id);
+		return explain_absence(rec, rc, err);
 	/* no sum of a recorded size, which may be anything */
 	if (!plain && place.stored_len % BLOCK_LEN == 0 &&
 	    place.stored_len / BLOCK_LEN - 1 == rec->size / BLOCK_LEN)

@@ -378,26 +378,43 @@ static int share_payload(struct mb_writer *w, const struct mb_record *rec,
 	return 0;
 }
 
+/* What is read of @like, and whether it was that which failed. */
+struct kept_content {
+	struct mb_reader *reader;
+	bool failed;
+};
+
 static ssize_t read_kept(void *arg, void *out, size_t len, int64_t off)
 {
-	return mb_reader_pread(arg, out, len, off);
+	struct kept_content *kept = arg;
+	ssize_t n = mb_reader_pread(kept->reader, out, len, off);
+
+	kept->failed = n < 0;
+	return n;
 }
 
 MB_DEFINE_AUTO(struct mb_reader, mb_reader_free)
+
+static bool is_damage(int rc)
+{
+	return rc == -ENODATA || rc == -EBADMSG || rc == -EIO || rc == -ENOKEY;
+}
 
 /* Decrypted, or encrypted anew; left out if it cannot be read. */
 static int convert_payload(struct mb_writer *w, struct mb_record *rec,
 			   struct mb_err *err)
 {
 	mb_auto(mb_reader_free) struct mb_reader *reader = NULL;
-	struct mb_content content = { .read = read_kept };
+	struct kept_content kept = { 0 };
+	struct mb_content content = { .read = read_kept, .arg = &kept };
 	uint8_t digest_len = rec->digest_len;
 	int64_t size = rec->size;
 	struct mb_err why;
 	int rc = mb_reader_open(&reader, w->like, rec, &why);
 
 	rec->wrapped_key_len = 0;
-	content.arg = reader;
+	kept.reader = reader;
+	kept.failed = rc < 0;
 	if (rc == 0)
 		rc = write_payload(w, rec, &content, &why);
 	if (rc == 0) {
@@ -406,8 +423,9 @@ static int convert_payload(struct mb_writer *w, struct mb_record *rec,
 		rec->size = size;
 		return 0;
 	}
-	if (rc != -ENODATA && rc != -EBADMSG && rc != -EIO && rc != -ENOKEY) {
-		*err = why;
+	if (!kept.failed || !is_damage(rc)) {
+		if (err)
+			*err = why;
 		return rc;
 	}
 	note(w, "%.*s-%.*s: left without content: %s", SHOW(rec->domain),

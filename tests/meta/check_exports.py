@@ -19,7 +19,9 @@ def declared():
         with open(os.path.join(folder, name)) as f:
             text = re.sub(r"/\*.*?\*/", " ", f.read(), flags=re.S)
         # a declaration begins at the margin; callbacks stand within one
-        names |= set(re.findall(r"^\w[\w \t*]*?\b(mb_\w+)\(", text, re.M))
+        # and what is static is in the header itself
+        names |= set(re.findall(r"^(?!static\b)\w[\w \t*]*?\b(mb_\w+)\(",
+                                text, re.M))
     return names
 
 

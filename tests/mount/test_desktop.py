@@ -165,7 +165,13 @@ def getfattr_dumps_what_the_manifest_says():
                      "trusted.x"):
             assert error_of(os.getxattr, m.inside(HELLO), name) in (
                 "ENODATA", "EOPNOTSUPP", "EINVAL"), name
-        equal(os.listxattr(m.inside(".larder")), [])
+        # what an overlay hides of the root can be found there
+        equal(sorted(os.listxattr(m.inside(".larder"))),
+              sorted(os.listxattr(m.path)))
+        equal(os.listxattr(m.inside(".larder/Info.plist")), [])
+        # what nobody may read is not listed
+        equal(os.listxattr(m.inside(DOCUMENTS + "/links/relative"),
+                           follow_symlinks=False), [])
     with mounted(golden("mbdb-plain")) as m:
         equal(os.getxattr(m.path, "user.larder.encrypted"), b"no")
 

@@ -701,12 +701,14 @@ int main(void)
 {
 	make_folder();
 	run_all();
-	RUN(a_rename_that_spares_is_unknown_from_here_on);
-	run_all();
 	RUN(openat2_is_forbidden_from_here_on);
 	run_all();
 	RUN(openat2_is_unknown_from_here_on);
 	run_all();
+	RUN(a_rename_that_spares_is_unknown_from_here_on);
+	RUN(a_name_goes_to_another_folder_but_never_over_something);
+	RUN(an_empty_folder_is_something_too);
+	RUN(a_very_deep_folder_is_removed_with_few_files_open);
 	close(dir);
 	return tap_end();
 }

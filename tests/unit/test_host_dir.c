@@ -875,7 +875,7 @@ CASE(free_space_is_counted_in_fragments)
 
 static const char *const backup_files[] = {
 	"Info.plist",	 "Manifest.plist", "Manifest.db", "Manifest.mbdb",
-	"Manifest.mbdx", "Status.plist",   "2d/" ID,	  ID2,
+	"Manifest.mbdx", "Status.plist",   ("2d/" ID),	  ID2,
 };
 
 /* In a backup, but none of its files. */
