@@ -928,8 +928,8 @@ CASE(what_a_check_says_is_what_reading_finds)
 		{ "short", -EBADMSG, 0 },
 		{ "long", 0, 0 },
 		{ "cut", -EBADMSG, -EBADMSG },
-		{ "symlink", -EBADMSG, -EBADMSG },
-		{ "folder", -EBADMSG, -EBADMSG },
+		{ "symlink", -ENODATA, -ENODATA },
+		{ "folder", -ENODATA, -ENODATA },
 	};
 
 	for (int encrypted = 0; encrypted < 2; encrypted++) {
