@@ -653,7 +653,7 @@ def client_rows(what, runs, goal):
 
 
 def device_rows(bench):
-    """Backups of a simulated phone."""
+    """Backups of a simulated phone, and what comes back to it."""
     goals = {"small": Goal(2.5, 3), "same": Goal(4, 5), "bulk": Goal(1.5, 2)}
     if not shutil.which(devices.PEER):
         yield missing("backups of a phone", devices.PEER)
@@ -679,7 +679,45 @@ def device_rows(bench):
         peak = max(devices.of(runs, "larder", "peak"))
         yield Row("memory while backing up", "", larder=f"{peak:.1f} MiB",
                   goal=Goal(64, 32, False, "MiB"))
+    yield from restore_rows(bench)
     shutil.rmtree(bench.work / f"backups-{os.getpid()}", ignore_errors=True)
+
+
+def restore_rows(bench):
+    """A backup of a simulated phone that comes back to it."""
+    files, size = bench.sizes.phone_files, bench.sizes.phone_bytes
+    with devices.place_for_phone(bench.work, files << 13) as place, \
+            devices.phone_with(place, kind="many", count=files) as sim:
+        runs = devices.restores(bench, sim, None)
+        yield from client_rows(f"restore of {files:,} small files", runs,
+                               Goal(2.5, 3))
+    with devices.place_for_phone(bench.work, size) as place, \
+            devices.phone_with(place, kind="bulk", size=size) as sim:
+        runs = devices.restores(bench, sim, PASSWORD)
+        yield from client_rows(f"restore of {size / 1e9:g} GB, encrypted",
+                               runs, Goal(2, 2.5))
+        peak = max(devices.of(runs, "larder", "peak"))
+        yield Row("memory while restoring", "", larder=f"{peak:.1f} MiB",
+                  goal=Goal(64, 32, False, "MiB"))
+
+
+def staging_rows(bench):
+    """One app of a large backup, staged for a restore."""
+    files, app = 100000, "com.example.app01"
+    backup = bench.backup(f"tree-{files}", "db-encrypted", "--profile",
+                          "scale", "--files", files)
+    staged, took = bench.work / f"staged-{os.getpid()}", []
+    for _ in bench.rounds():
+        bench.warm(backup)
+        took.append(timed(bench.larder, "pack", "--quiet", "--app", app,
+                          "--passfile", bench.passfile, backup, staged))
+        payloads = list(staged.glob("??/*"))
+        if not payloads or any(p.stat().st_nlink < 2 for p in payloads):
+            raise RuntimeError("payloads were copied")
+        shutil.rmtree(staged)
+    yield Row(f"one app of {files:,} files staged and synced, nothing copied",
+              "", larder=f"{statistics.median(took):.2f} s",
+              goal=Goal(2, 1, False, "s"))
 
 
 GROUPS = {"manifest": manifest_rows, "tree": tree_rows,

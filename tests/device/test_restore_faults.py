@@ -196,6 +196,28 @@ def a_phone_that_says_nothing_is_given_up():
                   ("response", ())], check)
 
 
+@contextlib.contextmanager
+def phone_that_stops_reading(*options):
+    """(bench, larder), which has most of the files still to send."""
+    with restore_bench() as b:
+        process = b.start(*options, stall={"seconds": 600,
+                                           "at": "payloads:frame:0"})
+        b.phone.wait("fault")
+        yield b, process
+        b.phone.unplug()        # it sleeps on
+        over(b.phone)
+        b.intact(False)
+        equal(b.phone.violations(), [])
+
+
+@case
+def a_phone_that_stops_reading_is_given_up():
+    with phone_that_stops_reading("--timeout", "2") as (_, process):
+        out, err = process.communicate(timeout=12)
+        equal(process.returncode, 4)
+        assert "silent" in err, err
+
+
 # --- Ctrl-C ------------------------------------------------------------------
 
 @case_for(("SIGINT", "SIGTERM"))
@@ -215,6 +237,14 @@ def the_signal_ends_it_at_any_moment(name):
 
     each_restore([(p, w) for p in PHASES for w in WAYS], check,
                  EncryptedRestoreBench)
+
+
+@case
+def the_signal_ends_it_while_the_phone_does_not_read():
+    with phone_that_stops_reading() as (_, process):
+        status, seconds, text = interrupted(process)
+        equal(status, 5, text)
+        assert seconds < 3, seconds
 
 
 @case

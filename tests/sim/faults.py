@@ -3,8 +3,8 @@
 A *point* says where in an operation: "PHASE", "PHASE:files:N" (between files,
 after N of those that the phase uploads) or "PHASE:frame:N" (inside a frame of
 file N, counted from 0); or a dict {"phase", "where", "files"} of the same.  In
-a restore "payloads:frame:N" is a phone that has asked for file N: it stops
-reading (stall), or goes (unplug_at), while it is sent.
+a restore "payloads:frame:N" is a phone that stops reading (stall), which only
+unplugging ends early, or goes (unplug_at) while file N is sent to it.
 The phases are those of backup_job and restore_job, in their order.
 """
 
