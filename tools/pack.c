@@ -245,6 +245,7 @@ static void print_summary(struct pack *p)
 	json_add_count(o, "added", t->added);
 	json_add_count(o, "removed", t->removed);
 	json_add_count(o, "payloads_shared", n->shared);
+	json_add_count(o, "payloads_copied", n->copied);
 	json_add_count(o, "payloads_written", n->written);
 	json_object_object_add(
 		o, "seconds",

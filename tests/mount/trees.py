@@ -183,7 +183,7 @@ def agrees(folder, tree, password=PASSWORD):
 
 FINISHED = {"event", "backup", "encrypted", "entries", "files", "bytes",
             "changed", "added", "removed", "payloads_shared",
-            "payloads_written", "seconds"}
+            "payloads_copied", "payloads_written", "seconds"}
 
 
 def pack(tree, *options, out=None, status=0, passfile=PASSFILE, warns=()):
