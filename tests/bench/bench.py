@@ -726,7 +726,7 @@ def staging_rows(bench):
 GROUPS = {"manifest": manifest_rows, "tree": tree_rows,
           "encrypted": encrypted_file_rows, "plain": plain_file_rows,
           "small": small_file_rows, "unlock": unlock_rows,
-           "staging": staging_rows, "device": device_rows}
+          "staging": staging_rows, "device": device_rows}
 
 
 # --- the machine -------------------------------------------------------------
