@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "mb/writer.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,15 +12,10 @@
 #include "beneath.h"
 #include "info_plist.h"
 #include "manifest_plist.h"
-#include "manifest_writer.h"
-#include "mb/reader.h"
 #include "mbfile.h"
-#include "opened.h"
 #include "record.h"
-#include "share.h"
 #include "status_plist.h"
-
-#define CONTENT_PIECE (256 * 1024)
+#include "writer_inside.h"
 
 /*
  * A device keeps a file's attributes as one property list of at most so many
@@ -33,33 +26,9 @@
 /* Info.plist holds the icons of some hundred apps. */
 #define INFO_PLIST_MAX (64 << 20)
 
-struct mb_writer {
-	int dir_fd;
-	struct mb_backup *like;
-	struct mb_writer_wish wish;
-	bool encrypted; /* the new one */
-	/* payloads can be had from @like as they are stored */
-	bool same_keys;
-	struct keyring keyring;
-	struct keybag keybag;	      /* of its own, or like's */
-	struct buf new_keybag;	      /* as stored; empty: like's stays */
-	uint8_t derived_key[KEY_LEN]; /* of a new password */
-	uint8_t manifest_key[STORED_KEY_LEN];
-	struct manifest_writer *manifest;
-	struct sharing sharing;
-	uint64_t folders[4]; /* a bit for each of 00 to ff that is there */
-	uint8_t *piece;	     /* CONTENT_PIECE bytes */
-	/* domains that have entries, each once; for wish.partial */
-	char **domains;
-	size_t domain_count;
-};
-
 MB_DEFINE_AUTO(struct mb_writer, mb_writer_free)
 
-static void note(struct mb_writer *w, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void note(struct mb_writer *w, const char *fmt, ...)
+void writer_note(struct mb_writer *w, const char *fmt, ...)
 {
 	char text[sizeof(((struct mb_err *)0)->text)];
 	struct mb_err line; /* for its printable text */
@@ -74,20 +43,9 @@ static void note(struct mb_writer *w, const char *fmt, ...)
 	w->wish.note(w->wish.arg, line.text);
 }
 
-static int out_of_memory(struct mb_err *err)
-{
-	return mb_err_set(err, -ENOMEM, "out of memory");
-}
-
-/* The name of an entry for a message, as the arguments of %.*s-%.*s. */
-#define SHOWN_MAX 200
-#define SHOW(slice) \
-	(int)((slice).len < SHOWN_MAX ? (slice).len : SHOWN_MAX), (slice).ptr
-
 /* --- keys ---------------------------------------------------------------- */
 
-/* The class that a key is wrapped under: the wanted one, or what comes close. */
-static uint32_t pick_class(const struct keyring *ring, uint32_t wanted)
+uint32_t writer_pick_class(const struct keyring *ring, uint32_t wanted)
 {
 	/* the default of files; always readable; the stricter ones */
 	static const uint32_t others[] = { 3, 4, 1, 2 };
@@ -103,7 +61,7 @@ static uint32_t pick_class(const struct keyring *ring, uint32_t wanted)
 static int encode_keybag(struct mb_writer *w, struct mb_err *err)
 {
 	return keybag_encode(&w->new_keybag, &w->keybag) < 0 ?
-		       out_of_memory(err) :
+		       writer_no_memory(err) :
 		       0;
 }
 
@@ -175,8 +133,9 @@ static int begin_manifest(struct mb_writer *w, struct mb_err *err)
 	if (w->encrypted) {
 		rc = crypto_random(key, sizeof(key));
 		if (rc == 0)
-			rc = keyring_wrap(&w->keyring, w->manifest_key, key,
-					  pick_class(&w->keyring, class));
+			rc = keyring_wrap(
+				&w->keyring, w->manifest_key, key,
+				writer_pick_class(&w->keyring, class));
 	}
 	if (rc < 0)
 		mb_err_set(err, rc, "no key for Manifest.db: %s",
@@ -195,7 +154,7 @@ int mb_writer_open(struct mb_writer **out, int dir_fd,
 	int rc;
 
 	if (!w)
-		return out_of_memory(err);
+		return writer_no_memory(err);
 	w->dir_fd = dir_fd;
 	w->wish = *wish;
 	w->like = wish->like;
@@ -203,7 +162,7 @@ int mb_writer_open(struct mb_writer **out, int dir_fd,
 				       .cancelled = wish->cancelled };
 	w->piece = malloc(CONTENT_PIECE);
 	if (!w->piece)
-		return out_of_memory(err);
+		return writer_no_memory(err);
 	rc = prepare_keys(w, err);
 	if (rc == 0)
 		rc = begin_manifest(w, err);
@@ -230,209 +189,6 @@ void mb_writer_free(struct mb_writer *w)
 		free(w->domains[--w->domain_count]);
 	free(w->domains);
 	free(w);
-}
-
-/* --- payloads ------------------------------------------------------------ */
-
-static int place_failed(struct mb_err *err, int rc, const char *path)
-{
-	return mb_err_set(err, rc, "cannot create %s: %s", path, strerror(-rc));
-}
-
-/* "xx/<file ID>", with its folder made. */
-static int make_place(struct mb_writer *w, char path[64], const char *file_id,
-		      struct mb_err *err)
-{
-	uint8_t first;
-	char folder[3];
-	int rc;
-
-	snprintf(folder, sizeof(folder), "%.2s", file_id);
-	snprintf(path, 64, "%s/%s", folder, file_id);
-	if (!hex_decode(&first, 1, folder))
-		return place_failed(err, -EINVAL, path);
-	if (w->folders[first / 64] >> first % 64 & 1)
-		return 0;
-	rc = beneath_make_dir(w->dir_fd, folder, 0777);
-	if (rc < 0 && rc != -EEXIST)
-		return place_failed(err, rc, folder);
-	w->folders[first / 64] |= (uint64_t)1 << first % 64;
-	return 0;
-}
-
-static bool is_cancelled(const struct mb_writer *w)
-{
-	return w->wish.cancelled && w->wish.cancelled();
-}
-
-static int copy_content(struct mb_writer *w, struct payload_writer *p,
-			const struct mb_content *content, int64_t *size)
-{
-	for (*size = 0;;) {
-		ssize_t n;
-		int rc;
-
-		if (is_cancelled(w))
-			return -ECANCELED;
-		n = content->read(content->arg, w->piece, CONTENT_PIECE, *size);
-		if (n <= 0)
-			return (int)n;
-		rc = payload_write(p, w->piece, (size_t)n);
-		if (rc < 0)
-			return rc;
-		*size += n;
-		w->wish.counts->bytes += (uint64_t)n;
-	}
-}
-
-/* A key for one content, wrapped in the record. */
-static int new_key(struct mb_writer *w, struct mb_record *rec,
-		   uint8_t key[KEY_LEN], struct mb_err *err)
-{
-	uint32_t class = pick_class(&w->keyring, rec->protection_class);
-	int rc = crypto_random(key, KEY_LEN);
-
-	if (rc == 0)
-		rc = keyring_wrap(&w->keyring, rec->wrapped_key, key, class);
-	if (rc < 0)
-		return mb_err_set(err, rc, "no key for protection class %u: %s",
-				  class, strerror(-rc));
-	rec->protection_class = (uint8_t) class;
-	rec->wrapped_key_len = STORED_KEY_LEN;
-	return 0;
-}
-
-static int fill_payload(struct mb_writer *w, struct mb_record *rec,
-			const char *path, const uint8_t *key,
-			const struct mb_content *content, struct mb_err *err)
-{
-	mb_auto(payload_writer_free) struct payload_writer *p = NULL;
-	int rc = payload_create(&p, w->dir_fd, path, key, rec->digest_len);
-
-	if (rc < 0)
-		return place_failed(err, rc, path);
-	rc = copy_content(w, p, content, &rec->size);
-	if (rc == 0)
-		rc = payload_finish(p, rec->digest);
-	if (rc == -ECANCELED)
-		return mb_err_set(err, rc, "cancelled");
-	if (rc < 0)
-		return mb_err_set(err, rc, "%.*s-%.*s: %s", SHOW(rec->domain),
-				  SHOW(rec->path), strerror(-rc));
-	return 0;
-}
-
-/*
- * A payload with new content; the record gets key, size and digest of it.
- * After an error no file is left.
- */
-static int write_payload(struct mb_writer *w, struct mb_record *rec,
-			 const struct mb_content *content, struct mb_err *err)
-{
-	uint8_t key[KEY_LEN];
-	char path[64];
-	int rc = make_place(w, path, rec->file_id, err);
-
-	rec->wrapped_key_len = 0;
-	if (rec->digest_len != SHA256_LEN)
-		rec->digest_len = SHA1_LEN;
-	if (rc == 0 && w->encrypted)
-		rc = new_key(w, rec, key, err);
-	if (rc == 0) {
-		rc = fill_payload(w, rec, path, w->encrypted ? key : NULL,
-				  content, err);
-		if (rc < 0 && rc != -EEXIST)
-			beneath_remove(w->dir_fd, path);
-	}
-	crypto_wipe(key, sizeof(key));
-	if (rc == 0)
-		w->wish.counts->written++;
-	return rc;
-}
-
-static int share_payload(struct mb_writer *w, const struct mb_record *rec,
-			 struct mb_err *err)
-{
-	struct payload_place from;
-	char to[64];
-	int rc;
-
-	if (!rec->file_id[0])
-		return 0;
-	rc = payload_locate(&from, &w->like->places, rec->file_id);
-	if (rc == -ENOENT || rc == -EBADMSG)
-		return 0; /* what is missing stays missing */
-	if (rc == 0)
-		rc = make_place(w, to, rec->file_id, err);
-	if (rc < 0)
-		return mb_err_set(err, rc, "payload %s: %s", rec->file_id,
-				  strerror(-rc));
-	rc = share_file(&w->sharing, from.dir_fd, from.path, w->dir_fd, to);
-	if (rc == -ECANCELED)
-		return mb_err_set(err, rc, "cancelled");
-	if (rc < 0)
-		return mb_err_set(err, rc, "payload %s: %s", rec->file_id,
-				  strerror(-rc));
-	w->wish.counts->shared++;
-	w->wish.counts->copied = w->sharing.copied;
-	return 0;
-}
-
-/* What is read of @like, and whether it was that which failed. */
-struct kept_content {
-	struct mb_reader *reader;
-	bool failed;
-};
-
-static ssize_t read_kept(void *arg, void *out, size_t len, int64_t off)
-{
-	struct kept_content *kept = arg;
-	ssize_t n = mb_reader_pread(kept->reader, out, len, off);
-
-	kept->failed = n < 0;
-	return n;
-}
-
-MB_DEFINE_AUTO(struct mb_reader, mb_reader_free)
-
-static bool is_damage(int rc)
-{
-	return rc == -ENODATA || rc == -EBADMSG || rc == -EIO || rc == -ENOKEY;
-}
-
-/* Decrypted, or encrypted anew; left out if it cannot be read. */
-static int convert_payload(struct mb_writer *w, struct mb_record *rec,
-			   struct mb_err *err)
-{
-	mb_auto(mb_reader_free) struct mb_reader *reader = NULL;
-	struct kept_content kept = { 0 };
-	struct mb_content content = { .read = read_kept, .arg = &kept };
-	uint8_t digest_len = rec->digest_len;
-	int64_t size = rec->size;
-	struct mb_err why;
-	int rc = mb_reader_open(&reader, w->like, rec, &why);
-
-	rec->wrapped_key_len = 0;
-	kept.reader = reader;
-	kept.failed = rc < 0;
-	if (rc == 0)
-		rc = write_payload(w, rec, &content, &why);
-	if (rc == 0) {
-		/* it is what the entry looks like that is kept */
-		rec->digest_len = digest_len;
-		rec->size = size;
-		return 0;
-	}
-	if (!kept.failed || !is_damage(rc)) {
-		if (err)
-			*err = why;
-		return rc;
-	}
-	note(w, "%.*s-%.*s: left without content: %s", SHOW(rec->domain),
-	     SHOW(rec->path), why.text);
-	rec->digest_len = 0;
-	rec->size = size;
-	return 0;
 }
 
 /* --- records ------------------------------------------------------------- */
@@ -474,7 +230,7 @@ static int add_row(struct mb_writer *w, const struct mb_record *rec,
 		id = (struct mb_slice){ rec->file_id, strlen(rec->file_id) };
 	rc = remember_domain(w, rec->domain);
 	if (rc < 0)
-		return out_of_memory(err);
+		return writer_no_memory(err);
 	rc = manifest_add(w->manifest, id, rec->domain, rec->path, rec->type,
 			  archive, err);
 	if (rc < 0)
@@ -527,7 +283,7 @@ static int encode_and_add(struct mb_writer *w, const struct mb_record *rec,
 
 	if (mbfile_encode(&archive, rec, view_of(xattrs->ptr, xattrs->len),
 			  view_of(base.ptr, base.len)) < 0)
-		return out_of_memory(err);
+		return writer_no_memory(err);
 	return add_row(w, rec, view_of(archive.ptr, archive.len), err);
 }
 
@@ -540,15 +296,15 @@ int mb_writer_keep(struct mb_writer *w, const struct mb_record *kept,
 	int rc = 0;
 
 	if (rec.type == MB_FILE)
-		rc = same ? share_payload(w, &rec, err) :
-			    convert_payload(w, &rec, err);
+		rc = same ? writer_share_payload(w, &rec, err) :
+			    writer_convert_payload(w, &rec, err);
 	if (rc < 0)
 		return rc;
 	if (same && rec.archive.len)
 		return add_row(w, &rec,
 			       view_of(rec.archive.ptr, rec.archive.len), err);
 	if (kept_xattrs(&rec, &xattrs) < 0)
-		return out_of_memory(err);
+		return writer_no_memory(err);
 	return encode_and_add(w, &rec, &xattrs, rec.archive, err);
 }
 
@@ -602,11 +358,11 @@ static int entry_payload(struct mb_writer *w, struct mb_record *rec,
 	if (entry->type != MB_FILE)
 		return 0;
 	if (entry->content)
-		return write_payload(w, rec, entry->content, err);
+		return writer_write_payload(w, rec, entry->content, err);
 	if (!entry->base)
 		return mb_err_set(err, -EINVAL, "a file without content");
-	return w->same_keys ? share_payload(w, rec, err) :
-			      convert_payload(w, rec, err);
+	return w->same_keys ? writer_share_payload(w, rec, err) :
+			      writer_convert_payload(w, rec, err);
 }
 
 static int entry_xattrs(struct mb_writer *w, const struct mb_entry *entry,
@@ -624,11 +380,13 @@ static int entry_xattrs(struct mb_writer *w, const struct mb_entry *entry,
 					  &left_out);
 	free(list.items);
 	if (rc < 0)
-		return out_of_memory(err);
+		return writer_no_memory(err);
 	if (left_out || out->len > XATTRS_MAX)
-		note(w, "%.*s-%.*s: its attributes %s", SHOW(entry->domain),
-		     SHOW(entry->path),
-		     left_out ? "with names that are no UTF-8 are left out" :
+		writer_note(
+			w, "%.*s-%.*s: its attributes %s", SHOW(entry->domain),
+			SHOW(entry->path),
+			left_out ?
+				"with names that are no UTF-8 are left out" :
 				"are more than a device keeps, and left out");
 	if (out->len > XATTRS_MAX)
 		buf_release(out);
@@ -693,7 +451,7 @@ static int write_info(struct mb_writer *w, struct mb_err *err)
 	if (!info.date)
 		info.date = time(NULL);
 	rc = info_plist_make(&out, &info, guid);
-	return rc < 0 ? out_of_memory(err) :
+	return rc < 0 ? writer_no_memory(err) :
 			write_list(w, "Info.plist", &out, err);
 }
 
@@ -743,7 +501,7 @@ static int write_status(struct mb_writer *w, struct mb_err *err)
 	if (rc < 0)
 		return mb_err_set(err, rc, "no random numbers");
 	rc = status_plist_make(&out, uuid, date ? date : time(NULL));
-	return rc < 0 ? out_of_memory(err) :
+	return rc < 0 ? writer_no_memory(err) :
 			write_list(w, "Status.plist", &out, err);
 }
 
