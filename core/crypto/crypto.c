@@ -158,25 +158,36 @@ static EVP_CIPHER_CTX *wrap_ctx_new(const uint8_t kek[KEY_LEN], int encrypt)
 	return ctx;
 }
 
-static int wrap_rounds(EVP_CIPHER_CTX *ctx, uint8_t a[8], uint8_t r[KEY_LEN])
+/* Both halves through the cipher, in the direction of the context. */
+static int cipher_halves(EVP_CIPHER_CTX *ctx, uint8_t a[8], uint8_t half[8])
 {
 	uint8_t block[BLOCK_LEN];
 	int len, rc = 0;
 
-	for (unsigned t = 1; t <= WRAP_ROUNDS && rc == 0; t++) {
-		uint8_t *half = r + (t - 1) % WRAP_HALVES * 8;
+	memcpy(block, a, 8);
+	memcpy(block + 8, half, 8);
+	if (EVP_CipherUpdate(ctx, block, &len, block, BLOCK_LEN) != 1 ||
+	    len != BLOCK_LEN)
+		rc = -EIO;
+	memcpy(a, block, 8);
+	memcpy(half, block + 8, 8);
+	crypto_wipe(block, sizeof(block));
+	return rc;
+}
 
-		memcpy(block, a, 8);
-		memcpy(block + 8, half, 8);
-		if (EVP_EncryptUpdate(ctx, block, &len, block, BLOCK_LEN) !=
-			    1 ||
-		    len != BLOCK_LEN)
-			rc = -EIO;
-		memcpy(a, block, 8);
-		memcpy(half, block + 8, 8);
+static uint8_t *half_of_round(uint8_t r[KEY_LEN], unsigned t)
+{
+	return r + (t - 1) % WRAP_HALVES * 8;
+}
+
+static int wrap_rounds(EVP_CIPHER_CTX *ctx, uint8_t a[8], uint8_t r[KEY_LEN])
+{
+	int rc = 0;
+
+	for (unsigned t = 1; t <= WRAP_ROUNDS && rc == 0; t++) {
+		rc = cipher_halves(ctx, a, half_of_round(r, t));
 		a[7] ^= (uint8_t)t;
 	}
-	crypto_wipe(block, sizeof(block));
 	return rc;
 }
 
@@ -204,23 +215,12 @@ int crypto_wrap(uint8_t out[WRAPPED_LEN], const uint8_t kek[KEY_LEN],
 
 static int unwrap_rounds(EVP_CIPHER_CTX *ctx, uint8_t a[8], uint8_t r[KEY_LEN])
 {
-	uint8_t block[BLOCK_LEN];
-	int len, rc = 0;
+	int rc = 0;
 
 	for (unsigned t = WRAP_ROUNDS; t && rc == 0; t--) {
-		uint8_t *half = r + (t - 1) % WRAP_HALVES * 8;
-
-		memcpy(block, a, 8);
-		memcpy(block + 8, half, 8);
-		block[7] ^= (uint8_t)t;
-		if (EVP_DecryptUpdate(ctx, block, &len, block, BLOCK_LEN) !=
-			    1 ||
-		    len != BLOCK_LEN)
-			rc = -EIO;
-		memcpy(a, block, 8);
-		memcpy(half, block + 8, 8);
+		a[7] ^= (uint8_t)t;
+		rc = cipher_halves(ctx, a, half_of_round(r, t));
 	}
-	crypto_wipe(block, sizeof(block));
 	return rc;
 }
 
