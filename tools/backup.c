@@ -61,25 +61,18 @@ static inline void mb_auto_backup_release(struct backup *b)
 
 /* --- before -------------------------------------------------------------- */
 
-static uint64_t get_number(plist_t dict, const char *key)
-{
-	plist_t node = plistx_get(dict, key);
-	uint64_t value = 0;
-
-	if (plist_get_node_type(node) == PLIST_UINT)
-		plist_get_uint_val(node, &value);
-	return value;
-}
-
 /* What the device holds, programs included; 0 if it does not say. */
 static uint64_t get_used(struct device *device)
 {
 	mb_auto(plistx_free) plist_t usage_of_disk =
 		device_get(device, "com.apple.disk_usage", NULL);
-	uint64_t total = get_number(usage_of_disk, "TotalDataCapacity");
-	uint64_t free_bytes = get_number(usage_of_disk, "TotalDataAvailable");
+	int64_t total = plistx_get_number(usage_of_disk, "TotalDataCapacity");
+	int64_t free_bytes =
+		plistx_get_number(usage_of_disk, "TotalDataAvailable");
 
-	return total > free_bytes ? total - free_bytes : 0;
+	if (free_bytes < 0)
+		free_bytes = 0;
+	return total > free_bytes ? (uint64_t)(total - free_bytes) : 0;
 }
 
 /*
@@ -357,9 +350,7 @@ static void print_summary(const struct backup *b)
 	json_add_count(o, "files_changed", n->changed);
 	json_add_count(o, "files_removed", n->removed);
 	json_add_count(o, "bytes_received", n->received_bytes);
-	json_object_object_add(
-		o, "seconds",
-		json_object_new_double(progress_seconds(b->job.progress)));
+	progress_add_seconds(b->job.progress, o);
 	progress_event(b->job.progress, o);
 }
 

@@ -247,9 +247,7 @@ static void print_summary(struct pack *p)
 	json_add_count(o, "payloads_shared", n->shared);
 	json_add_count(o, "payloads_copied", n->copied);
 	json_add_count(o, "payloads_written", n->written);
-	json_object_object_add(
-		o, "seconds",
-		json_object_new_double(progress_seconds(p->progress)));
+	progress_add_seconds(p->progress, o);
 	progress_event(p->progress, o);
 }
 

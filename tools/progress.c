@@ -312,3 +312,9 @@ void progress_event(struct progress *p, json_object *o)
 	fflush(stdout);
 	pthread_mutex_unlock(&p->lock);
 }
+
+void progress_add_seconds(const struct progress *p, json_object *o)
+{
+	json_object_object_add(o, "seconds",
+			       json_object_new_double(progress_seconds(p)));
+}

@@ -64,6 +64,9 @@ void progress_event(struct progress *p, json_object *o);
 int progress_fail(struct progress *p, const struct common *c, int rc,
 		  const struct mb_err *err);
 
+/* progress_add_seconds - "seconds" since progress_open, for an event */
+void progress_add_seconds(const struct progress *p, json_object *o);
+
 /* Seconds since progress_open. */
 double progress_seconds(const struct progress *p);
 

@@ -188,18 +188,14 @@ static int scan(struct restore *r, struct mb_err *err)
 
 static bool keeps_app(void *arg, const char *bundle_id)
 {
-	static const char prefix[] = "AppDomain-";
 	struct restore *r = arg;
 	struct mb_slice *domains;
 	size_t count = source_get_domains(r->source, &domains);
-	size_t id_len = strlen(bundle_id), len = sizeof(prefix) - 1;
 
 	if (!is_partial(r))
 		return true;
 	for (size_t i = 0; i < count; i++)
-		if (domains[i].len == len + id_len &&
-		    !memcmp(domains[i].ptr, prefix, len) &&
-		    !memcmp(domains[i].ptr + len, bundle_id, id_len))
+		if (mb_is_app_domain(domains[i], bundle_id))
 			return true;
 	return false;
 }
@@ -500,9 +496,7 @@ static void print_summary(const struct restore *r)
 	json_add_count(o, "files_sent", n->sent_files);
 	json_add_count(o, "bytes_sent", n->sent_bytes);
 	json_add_text(o, "staged", r->kept);
-	json_object_object_add(
-		o, "seconds",
-		json_object_new_double(progress_seconds(r->job.progress)));
+	progress_add_seconds(r->job.progress, o);
 	progress_event(r->job.progress, o);
 }
 

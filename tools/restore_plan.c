@@ -16,17 +16,6 @@
 
 /* --- the device ---------------------------------------------------------- */
 
-static int64_t get_number(plist_t dict, const char *key)
-{
-	plist_t node = plistx_get(dict, key);
-	uint64_t value = 0;
-
-	if (plist_get_node_type(node) != PLIST_UINT)
-		return -1;
-	plist_get_uint_val(node, &value);
-	return value <= INT64_MAX ? (int64_t)value : -1;
-}
-
 static int get_find_my(struct device *device)
 {
 	mb_auto(plistx_free) plist_t node =
@@ -51,10 +40,11 @@ void plan_ask_device(struct restore_plan *plan, struct device *device)
 	plan->name = device_get_text(device, NULL, "DeviceName");
 	plan->version = device_get_text(device, NULL, "ProductVersion");
 	plan->find_my = get_find_my(device);
-	plan->capacity_bytes = get_number(disk, "TotalDataCapacity");
-	plan->free_bytes = get_number(disk, "AmountDataAvailable");
+	plan->capacity_bytes = plistx_get_number(disk, "TotalDataCapacity");
+	plan->free_bytes = plistx_get_number(disk, "AmountDataAvailable");
 	if (plan->free_bytes < 0)
-		plan->free_bytes = get_number(disk, "TotalDataAvailable");
+		plan->free_bytes =
+			plistx_get_number(disk, "TotalDataAvailable");
 }
 
 void plan_release(struct restore_plan *plan)

@@ -111,28 +111,23 @@ static bool cut_prefix(struct mb_slice *domain, const char *prefix)
 	return true;
 }
 
-/* "<id>", or with @more also "<id>.<anything>" */
-static bool is_named(struct mb_slice text, const char *id, bool more)
+/* "<id>" or "<id>.<anything>" */
+static bool is_named_after(struct mb_slice text, const char *id)
 {
 	size_t len = strlen(id);
 
 	if (text.len < len || memcmp(text.ptr, id, len))
 		return false;
-	return text.len == len || (more && text.ptr[len] == '.');
-}
-
-static bool is_app(const char *id, struct mb_slice domain)
-{
-	return cut_prefix(&domain, "AppDomain-") && is_named(domain, id, false);
+	return text.len == len || text.ptr[len] == '.';
 }
 
 static bool app_matches(const char *id, struct mb_slice domain)
 {
-	if (is_app(id, domain))
+	if (mb_is_app_domain(domain, id))
 		return true;
 	if (cut_prefix(&domain, "AppDomainPlugin-") ||
 	    cut_prefix(&domain, "AppDomainGroup-group."))
-		return is_named(domain, id, true);
+		return is_named_after(domain, id);
 	return false;
 }
 
@@ -173,7 +168,7 @@ static bool matches(struct pattern *p, struct mb_slice domain,
 			  p->depth - 1, path))
 		return false;
 	/* a group or plug-in may be of another app, whose name is longer */
-	if (p->option != SELECTION_APP || is_app(p->text, domain))
+	if (p->option != SELECTION_APP || mb_is_app_domain(domain, p->text))
 		p->matched = true;
 	return true;
 }

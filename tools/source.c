@@ -233,7 +233,7 @@ int source_open(struct source **out, const char *path, const char *base,
 	return 0;
 }
 
-static void fresh_free(struct source_new *fresh)
+void source_new_free(struct source_new *fresh)
 {
 	if (!fresh)
 		return;
@@ -247,7 +247,7 @@ void source_free(struct source *s)
 	if (!s)
 		return;
 	while (s->count)
-		fresh_free(s->entries[--s->count].fresh);
+		source_new_free(s->entries[--s->count].fresh);
 	free(s->entries);
 	while (s->domain_count)
 		free((char *)s->domains[--s->domain_count].ptr);
@@ -270,13 +270,6 @@ struct mb_backup *source_get_base(const struct source *s)
 	return s->base;
 }
 
-static bool is_inside(const char *path, const char *folder)
-{
-	size_t len = strlen(folder);
-
-	return !strncmp(path, folder, len) && (path[len] == '/' || !path[len]);
-}
-
 int source_keep_out(const struct source *s, const char *folder,
 		    struct mb_err *err)
 {
@@ -285,8 +278,8 @@ int source_keep_out(const struct source *s, const char *folder,
 		s->base ? mb_backup_get_info(s->base)->source : NULL;
 
 	/* what is not there, whoever wants to write there will say */
-	if (!real ||
-	    (!is_inside(real, s->path) && !(backup && is_inside(real, backup))))
+	if (!real || (!path_is_inside(real, s->path) &&
+		      !(backup && path_is_inside(real, backup))))
 		return 0;
 	return mb_err_set(err, -EINVAL,
 			  "%s: is in what is only read: choose another place",
@@ -394,12 +387,13 @@ static bool grow(struct source *s)
 }
 
 ssize_t source_add(struct source *s, struct source_entry entry,
-		   struct mb_slice domain, int64_t size)
+		   const struct identity *id, int64_t size)
 {
-	if (!grow(s) || note_domain(s, domain) < 0) {
-		fresh_free(entry.fresh);
+	if (!grow(s) || note_domain(s, id->domain) < 0) {
+		source_new_free(entry.fresh);
 		return -ENOMEM;
 	}
+	entry.hash = source_hash(id->domain, id->path);
 	s->entries[s->count] = entry;
 	s->totals.entries++;
 	if (entry.type == MB_FILE) {
@@ -436,6 +430,12 @@ uint64_t hash_of(struct mb_slice text)
 	for (size_t i = 0; i < text.len; i++)
 		hash = (hash ^ (uint8_t)text.ptr[i]) * 0x100000001b3;
 	return hash;
+}
+
+uint64_t source_hash(struct mb_slice domain, struct mb_slice path)
+{
+	/* the length keeps "a"+"bc" apart from "ab"+"c" */
+	return hash_of(domain) * 31 + hash_of(path) + domain.len;
 }
 
 int source_record(struct source *s, uint32_t node, struct mb_record *rec,
@@ -538,11 +538,12 @@ static int list_node(struct scan *scan, uint32_t node,
 	struct source_entry entry = { .node = node,
 				      .change = SOURCE_KEPT,
 				      .type = (uint8_t)rec->type };
+	const struct identity id = { rec->domain, rec->path };
 
 	if (node_set_has(&scan->listed, node))
 		return 0;
 	if (node_set_add(&scan->listed, node) < 0 ||
-	    source_add(scan->s, entry, rec->domain, rec->size) < 0)
+	    source_add(scan->s, entry, &id, rec->size) < 0)
 		return -ENOMEM;
 	return 0;
 }

@@ -38,12 +38,6 @@ static int differs(const struct judge *j, const struct mb_record *rec,
 			  rec->path.ptr, what);
 }
 
-static uint64_t hash_pair(struct mb_slice domain, struct mb_slice path)
-{
-	/* the length keeps "a"+"bc" apart from "ab"+"c" */
-	return hash_of(domain) * 31 + hash_of(path) + domain.len;
-}
-
 /* Domain and path of entry @i: its own, or of its record. */
 static int identity_of(struct judge *j, size_t i, struct mb_slice *domain,
 		       struct mb_slice *path, struct mb_err *err)
@@ -72,15 +66,9 @@ static int fill_lookup(struct judge *j, struct mb_err *err)
 	if (!l->slots)
 		return mb_err_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < j->s->count; i++) {
-		struct mb_slice domain, path;
-		int rc = identity_of(j, i, &domain, &path, err);
-		uint64_t hash;
-		size_t at;
+		uint64_t hash = j->s->entries[i].hash;
+		size_t at = hash & (l->size - 1);
 
-		if (rc < 0)
-			return rc;
-		hash = hash_pair(domain, path);
-		at = hash & (l->size - 1);
 		while (l->slots[at].number)
 			at = (at + 1) & (l->size - 1);
 		l->slots[at] = (struct slot){ hash, (uint32_t)i + 1, false };
@@ -92,7 +80,7 @@ static int fill_lookup(struct judge *j, struct mb_err *err)
 static int find(struct judge *j, size_t *number, struct mb_err *err)
 {
 	const struct mb_record *rec = &j->theirs;
-	uint64_t hash = hash_pair(rec->domain, rec->path);
+	uint64_t hash = source_hash(rec->domain, rec->path);
 	struct lookup *l = &j->lookup;
 
 	for (size_t at = hash & (l->size - 1); l->slots[at].number;

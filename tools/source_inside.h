@@ -37,7 +37,10 @@ struct source_new {
 	uint64_t inode; /* 0: as the base has it */
 };
 
+void source_new_free(struct source_new *fresh);
+
 struct source_entry {
+	uint64_t hash; /* of domain and path: source_hash */
 	uint32_t node; /* in the base's tree; 0: none */
 	uint8_t change;
 	uint8_t type;
@@ -74,13 +77,13 @@ void identity_release(struct identity *id);
 
 /*
  * source_add - one more entry
- * @fresh: taken over, also on failure
+ * @entry: all but its hash; what is fresh is taken over, also on failure
  * @size: of a file's content
  *
  * Returns its number, or -ENOMEM.
  */
 ssize_t source_add(struct source *s, struct source_entry entry,
-		   struct mb_slice domain, int64_t size);
+		   const struct identity *id, int64_t size);
 
 /* Tells the observer if an entry that is the base's is damaged. */
 void source_check(struct source *s, const struct source_observer *o,
@@ -115,6 +118,7 @@ MB_DEFINE_AUTO(struct mb_reader, mb_reader_free)
 
 /* FNV-1a: for tables, not against who makes names up */
 uint64_t hash_of(struct mb_slice text);
+uint64_t source_hash(struct mb_slice domain, struct mb_slice path);
 
 /* --- source_entry.c: an entry of a tree, as it is in the file system ------ */
 

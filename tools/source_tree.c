@@ -48,25 +48,17 @@ static int note_inode(struct walk *w, size_t entry)
 	return 0;
 }
 
-static int list(struct walk *w, struct source_entry entry,
-		struct mb_slice domain, int64_t size, ssize_t *number)
-{
-	*number = source_add(w->s, entry, domain, size);
-	return *number < 0 ? -ENOMEM : 0;
-}
-
 /* The folders that lead to an entry which is listed. */
 static int list_above(struct walk *w, FTSENT *e)
 {
 	for (FTSENT *up = e->fts_parent; up && up->fts_level >= 1;
 	     up = up->fts_parent) {
 		struct folder *f = up->fts_pointer;
-		ssize_t number;
 
 		if (!f->pending)
 			continue;
 		f->pending = false;
-		if (list(w, f->entry, f->identity.domain, 0, &number) < 0)
+		if (source_add(w->s, f->entry, &f->identity, 0) < 0)
 			return -ENOMEM;
 	}
 	return 0;
@@ -101,7 +93,7 @@ static struct source_new *make_fresh(struct walk *w, struct folder *above,
 
 /* Into the list, or into the folder that waits for something below it. */
 static int enter(struct walk *w, FTSENT *e, struct source_entry entry,
-		 struct mb_slice domain, bool selected, struct folder *own,
+		 const struct identity *id, bool selected, struct folder *own,
 		 size_t *number)
 {
 	ssize_t n;
@@ -111,11 +103,11 @@ static int enter(struct walk *w, FTSENT *e, struct source_entry entry,
 		own->pending = true;
 		return 0;
 	}
-	if (list_above(w, e) < 0 ||
-	    list(w, entry, domain, e->fts_statp->st_size, &n) < 0)
+	if (list_above(w, e) < 0)
 		return -ENOMEM;
+	n = source_add(w->s, entry, id, e->fts_statp->st_size);
 	*number = (size_t)n;
-	return 0;
+	return n < 0 ? -ENOMEM : 0;
 }
 
 static void folder_free(struct folder *f)
@@ -123,11 +115,8 @@ static void folder_free(struct folder *f)
 	if (!f)
 		return;
 	identity_release(&f->identity);
-	if (f->pending && f->entry.fresh) {
-		identity_release(&f->entry.fresh->identity);
-		free(f->entry.fresh->file);
-		free(f->entry.fresh);
-	}
+	if (f->pending)
+		source_new_free(f->entry.fresh);
 	free(f);
 }
 
@@ -191,8 +180,7 @@ static int take(struct walk *w, FTSENT *e, struct source_entry *entry,
 	} else {
 		source_check(w->s, w->observer, entry->node, &w->rec);
 	}
-	rc = enter(w, e, *entry,
-		   entry->fresh ? entry->fresh->identity.domain : id->domain,
+	rc = enter(w, e, *entry, entry->fresh ? &entry->fresh->identity : id,
 		   selected, own, &number);
 	if (rc == 0 && replaces && entry->type == MB_FILE)
 		rc = note_inode(w, entry->fresh ? number : NOBODY);
@@ -263,6 +251,7 @@ static int look_for_hidden(void *arg, uint32_t node, struct mb_err *err)
 				      .change = SOURCE_KEPT,
 				      .type = MB_DIR,
 				      .hidden = true };
+	struct identity id; /* borrowed from the record */
 	uint32_t shown;
 	int rc;
 
@@ -283,9 +272,10 @@ static int look_for_hidden(void *arg, uint32_t node, struct mb_err *err)
 		return 0; /* it is the one */
 	if (!selection_has(w->selection, w->rec.domain, w->rec.path))
 		return 0;
+	id = (struct identity){ w->rec.domain, w->rec.path };
 	if (!node_set_has(&w->seen, shown))
 		w->s->totals.removed++;
-	else if (source_add(w->s, entry, w->rec.domain, 0) < 0)
+	else if (source_add(w->s, entry, &id, 0) < 0)
 		return walk_no_memory(err);
 	return 0;
 }

@@ -115,7 +115,7 @@ int open_loaded(struct mb_backup **out, const char *path,
 	mb_auto(mb_backup_free) struct mb_backup *b = NULL;
 	int rc;
 
-	rc = open_backup(&b, path, c, err);
+	rc = mb_backup_open(&b, path, err);
 	if (rc == 0)
 		rc = load_backup(b, c, err);
 	if (rc == 0)

@@ -56,6 +56,18 @@ int record_file_id(char out[2 * SHA1_LEN + 1], struct mb_slice domain,
 	return 0;
 }
 
+bool mb_is_app_domain(struct mb_slice domain, const char *bundle_id)
+{
+	const struct mb_slice prefix = mb_slice_of("AppDomain-");
+
+	if (domain.len < prefix.len ||
+	    memcmp(domain.ptr, prefix.ptr, prefix.len) != 0)
+		return false;
+	domain.ptr += prefix.len;
+	domain.len -= prefix.len;
+	return mb_slice_equal(domain, mb_slice_of(bundle_id));
+}
+
 void mb_record_release(struct mb_record *rec)
 {
 	free(rec->mem);

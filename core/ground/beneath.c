@@ -516,3 +516,10 @@ int beneath_write_file(int dir_fd, const char *path, struct view content,
 	}
 	return 0;
 }
+
+bool path_is_inside(const char *path, const char *folder)
+{
+	size_t len = strlen(folder);
+
+	return !strncmp(path, folder, len) && (path[len] == '/' || !path[len]);
+}

@@ -105,6 +105,9 @@ int beneath_remove(int dir_fd, const char *path);
 int beneath_write_file(int dir_fd, const char *path, struct view content,
 		       mode_t mode, struct mb_err *err);
 
+/* path_is_inside - is a path @folder, or below it? Both without "." and "..". */
+bool path_is_inside(const char *path, const char *folder);
+
 /* write_full - write all of it; 0 or -errno */
 int write_full(int fd, const void *ptr, size_t len);
 

@@ -161,6 +161,17 @@ plist_t plistx_get(plist_t dict, const char *key)
 	return plist_dict_get_item(dict, key);
 }
 
+int64_t plistx_get_number(plist_t dict, const char *key)
+{
+	plist_t node = plistx_get(dict, key);
+	uint64_t value = 0;
+
+	if (plist_get_node_type(node) != PLIST_UINT)
+		return -1;
+	plist_get_uint_val(node, &value);
+	return value <= INT64_MAX ? (int64_t)value : -1;
+}
+
 static plist_t get_typed(plist_t dict, const char *key, plist_type type)
 {
 	plist_t node = plistx_get(dict, key);

@@ -46,6 +46,9 @@ int plistx_read(plist_t *out, int dir_fd, const char *path, size_t limit,
 
 /* Borrowed from @dict; NULL if absent (or if @dict is no dictionary). */
 plist_t plistx_get(plist_t dict, const char *key);
+
+/* plistx_get_number - a number that is not negative; -1 if there is none */
+int64_t plistx_get_number(plist_t dict, const char *key);
 /* The string is borrowed until @dict is freed; NULL if absent. */
 const char *plistx_text(plist_t dict, const char *key);
 /* A copy for the caller to free; NULL if absent. */

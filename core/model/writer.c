@@ -58,33 +58,27 @@ uint32_t writer_pick_class(const struct keyring *ring, uint32_t wanted)
 	return ring->count ? ring->numbers[0] : wanted;
 }
 
-static int encode_keybag(struct mb_writer *w, struct mb_err *err)
+/*
+ * A key bag of its own; in clear a backup has one as well, with which nothing
+ * is encrypted.
+ */
+static int make_keybag(struct mb_writer *w, struct view password,
+		       uint32_t double_iterations, struct mb_err *err)
 {
-	return keybag_encode(&w->new_keybag, &w->keybag) < 0 ?
-		       writer_no_memory(err) :
-		       0;
+	struct keybag bag;
+	int rc = keyring_create(&w->keyring, &bag, w->derived_key, password,
+				double_iterations, KEYBAG_ITERATIONS, err);
+
+	if (rc == 0 && keybag_encode(&w->new_keybag, &bag) < 0)
+		rc = writer_no_memory(err);
+	if (!w->encrypted)
+		keyring_wipe(&w->keyring);
+	return rc;
 }
 
-/* A bag that nothing is encrypted with: in clear a backup has one as well. */
 static int make_empty_keybag(struct mb_writer *w, struct mb_err *err)
 {
-	int rc = keyring_create(&w->keyring, &w->keybag, w->derived_key,
-				view_of("", 0), 0, KEYBAG_ITERATIONS, err);
-
-	keyring_wipe(&w->keyring);
-	return rc < 0 ? rc : encode_keybag(w, err);
-}
-
-static int make_keybag(struct mb_writer *w, struct mb_err *err)
-{
-	const struct mb_writer_wish *wish = &w->wish;
-	uint32_t iterations =
-		wish->iterations ? wish->iterations : KEYBAG_DOUBLE_ITERATIONS;
-	int rc = keyring_create(&w->keyring, &w->keybag, w->derived_key,
-				view_of(wish->password, wish->password_len),
-				iterations, KEYBAG_ITERATIONS, err);
-
-	return rc < 0 ? rc : encode_keybag(w, err);
+	return make_keybag(w, view_of("", 0), 0, err);
 }
 
 /* A decrypted copy of a manifest alone has none. */
@@ -103,7 +97,11 @@ static int prepare_keys(struct mb_writer *w, struct mb_err *err)
 	switch (w->wish.encryption) {
 	case MB_NEW_PASSWORD:
 		w->encrypted = true;
-		return make_keybag(w, err);
+		return make_keybag(
+			w, view_of(w->wish.password, w->wish.password_len),
+			w->wish.iterations ? w->wish.iterations :
+					     KEYBAG_DOUBLE_ITERATIONS,
+			err);
 	case MB_IN_CLEAR:
 		w->same_keys = like && !was;
 		return has_keybag(like) && w->same_keys ?
@@ -115,7 +113,6 @@ static int prepare_keys(struct mb_writer *w, struct mb_err *err)
 		if (!has_keybag(like))
 			return make_empty_keybag(w, err);
 		w->keyring = like->keyring;
-		w->keybag = like->keybag;
 		return 0;
 	}
 }
@@ -455,14 +452,12 @@ static int write_info(struct mb_writer *w, struct mb_err *err)
 			write_list(w, "Info.plist", &out, err);
 }
 
-static bool has_domain(void *arg, const char *bundle_id)
+static bool has_app(void *arg, const char *bundle_id)
 {
-	static const char prefix[] = "AppDomain-";
 	const struct mb_writer *w = arg;
 
 	for (size_t i = 0; i < w->domain_count; i++)
-		if (!strncmp(w->domains[i], prefix, sizeof(prefix) - 1) &&
-		    !strcmp(w->domains[i] + sizeof(prefix) - 1, bundle_id))
+		if (mb_is_app_domain(mb_slice_of(w->domains[i]), bundle_id))
 			return true;
 	return false;
 }
@@ -474,7 +469,7 @@ static int write_manifest_plist(struct mb_writer *w, struct mb_err *err)
 		.encrypted = w->encrypted,
 		.keybag = view_of(w->new_keybag.ptr, w->new_keybag.len),
 		.manifest_db = true,
-		.keeps_app = w->wish.partial ? has_domain : NULL,
+		.keeps_app = w->wish.partial ? has_app : NULL,
 		.arg = w,
 	};
 	int from_fd = -1, rc;

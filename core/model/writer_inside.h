@@ -21,7 +21,6 @@ struct mb_writer {
 	/* payloads can be had from @like as they are stored */
 	bool same_keys;
 	struct keyring keyring;
-	struct keybag keybag;	      /* of its own, or like's */
 	struct buf new_keybag;	      /* as stored; empty: like's stays */
 	uint8_t derived_key[KEY_LEN]; /* of a new password */
 	uint8_t manifest_key[STORED_KEY_LEN];

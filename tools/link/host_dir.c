@@ -344,14 +344,6 @@ int host_dir_make_dir(const struct host_dir *dir, struct host_name name,
 	return rc < 0 ? failed(rc, "create the folder", &path, err) : 0;
 }
 
-/* True if @path is @folder or in it. */
-static bool is_inside(const char *path, const char *folder)
-{
-	size_t len = strlen(folder);
-
-	return !strncmp(path, folder, len) && (path[len] == '/' || !path[len]);
-}
-
 int host_dir_move(const struct host_dir *dir, struct host_name from,
 		  struct host_name to, bool *replaced, struct mb_err *err)
 {
@@ -365,7 +357,7 @@ int host_dir_move(const struct host_dir *dir, struct host_name from,
 		return rc;
 	if (!strcmp(a.text, b.text))
 		return 0;
-	if (is_inside(b.text, a.text) || is_inside(a.text, b.text))
+	if (path_is_inside(b.text, a.text) || path_is_inside(a.text, b.text))
 		return failed(-EINVAL, "move into itself", &a, err);
 	rc = beneath_move(dir->fd, a.text, b.text, replaced);
 	return rc < 0 ? failed(rc, "move", &a, err) : 0;
@@ -401,7 +393,7 @@ int host_dir_copy(const struct host_dir *dir, struct host_name from,
 	    (rc = check(&b, dir, to, err)) < 0 ||
 	    (rc = check_copied(dir, &a, err)) < 0)
 		return rc;
-	if (is_inside(b.text, a.text) || is_inside(a.text, b.text))
+	if (path_is_inside(b.text, a.text) || path_is_inside(a.text, b.text))
 		return failed(-EINVAL, "copy into itself", &a, err);
 	rc = beneath_stat(dir->fd, a.text, &st);
 	if (rc < 0)

@@ -77,6 +77,9 @@ struct mb_record {
 	size_t mem_len, mem_cap;
 };
 
+/* True for the domain of an app's own data: "AppDomain-<bundle identifier>". */
+bool mb_is_app_domain(struct mb_slice domain, const char *bundle_id);
+
 /*
  * A caller's record starts as {0}, can be filled any number of times (the
  * memory is used again) and is released in the end.
