@@ -346,20 +346,6 @@ def each(rows, check):
                              + "\n".join(problems))
 
 
-@contextlib.contextmanager
-def tmpfs(*options):
-    """A small file system of its own."""
-    place = new_dir("tmpfs")
-    done = execute("mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs",
-                   place)
-    if done.returncode:
-        raise Skip(done.stderr.strip())
-    try:
-        yield place
-    finally:
-        execute("umount", "-l", place)
-
-
 # --- signals -----------------------------------------------------------------
 
 def interrupted(process, number=signal.SIGINT):

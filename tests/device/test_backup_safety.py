@@ -466,40 +466,12 @@ def a_backup_is_on_disk_before_it_takes_its_place():
 
 # --- other file systems ------------------------------------------------------
 
-@contextlib.contextmanager
-def image(kind):
-    """A file system in a file."""
-    if not shutil.which("mkfs." + kind):
-        raise Skip(f"needs mkfs.{kind}")
-    file, place = new_path(kind), new_dir(kind)
-    with open(file, "xb") as f:
-        f.truncate(600 << 20)
-    done = execute("mkfs." + kind, file)
-    if done.returncode:
-        raise Skip(done.stderr.strip())
-    done = execute("mount", "-o", "loop", file, place)
-    if done.returncode:
-        raise Skip(done.stderr.strip())
-    try:
-        yield place
-    finally:
-        execute("umount", "-l", place)
-        os.unlink(file)
-
-
-@contextlib.contextmanager
 def bind(*options):
     """A file system in user space, without exchange and without links."""
     if not shutil.which("bindfs"):
         raise Skip("needs bindfs")
     below, place = new_dir("below"), new_dir("bindfs")
-    done = execute("bindfs", *options, below, place)
-    if done.returncode:
-        raise Skip(done.stderr.strip())
-    try:
-        yield place
-    finally:
-        execute("umount", "-l", place)
+    return there(place, "bindfs", *options, below, place)
 
 
 @case_for({"ext4": lambda: image("ext4"), "xfs": lambda: image("xfs"),

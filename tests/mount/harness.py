@@ -343,6 +343,43 @@ class Mount:
 
 
 @contextlib.contextmanager
+def there(place, *argv):
+    """While what a command mounts there is; skipped if it cannot be."""
+    done = execute(*argv)
+    if done.returncode:
+        raise Skip(done.stderr.strip())
+    try:
+        yield place
+    finally:
+        execute("umount", "-l", place)
+
+
+def tmpfs(*options, kind="tmpfs"):
+    """A file system in memory, of its own."""
+    place = new_dir(kind)
+    return there(place, "mount", "-t", kind, "-o",
+                 ",".join(options) or "defaults", kind, place)
+
+
+@contextlib.contextmanager
+def image(kind, size=600 << 20):
+    """A file system in a file."""
+    if not shutil.which("mkfs." + kind):
+        raise Skip(f"needs mkfs.{kind}")
+    file, place = new_path(kind), new_dir(kind)
+    with open(file, "xb") as f:
+        f.truncate(size)
+    done = execute("mkfs." + kind, file)
+    if done.returncode:
+        raise Skip(done.stderr.strip())
+    try:
+        with there(place, "mount", "-o", "loop", file, place):
+            yield place
+    finally:
+        os.unlink(file)
+
+
+@contextlib.contextmanager
 def mounted(backup, *options, at=None, foreground=False, debug=False,
             passfile=PASSFILE, program=(LARDERFS,), env=None, notes=False,
             **more):

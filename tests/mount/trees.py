@@ -223,45 +223,20 @@ def shows_tree(backup, tree, ignore=(), **more):
 
 # --- overlays ----------------------------------------------------------------
 
-@contextlib.contextmanager
 def file_system(kind):
     """A new folder with a file system of its own in it."""
-    place = new_dir(kind)
-    if kind in ("tmpfs", "ramfs"):
-        argv = ["mount", "-t", kind, kind, place]
-    else:
-        image = new_path(kind)
-        with open(image, "wb") as f:
-            f.truncate(512 << 20)
-        if not shutil.which("mkfs." + kind):
-            raise Skip(f"needs mkfs.{kind}")
-        execute("mkfs." + kind, "-q", image)
-        argv = ["mount", "-o", "loop", image, place]
-    done = execute(*argv)
-    if done.returncode:
-        raise Skip(done.stderr.strip())
-    try:
-        yield place
-    finally:
-        execute("umount", "-l", place)
+    return tmpfs(kind=kind) if kind in ("tmpfs", "ramfs") else image(kind)
 
 
-@contextlib.contextmanager
 def overlay(lower, upper, *options):
     """A tree that can be edited, on top of one that can not; `upper`: where
     the changes go."""
     at, above, work = new_dir("edited"), upper + "/upper", upper + "/work"
     os.mkdir(above)
     os.mkdir(work)
-    done = execute("mount", "-t", "overlay", "overlay", at, "-o", ",".join(
+    return there(at, "mount", "-t", "overlay", "overlay", at, "-o", ",".join(
         (f"lowerdir={lower}", f"upperdir={above}", f"workdir={work}",
          *options)))
-    if done.returncode:
-        raise Skip(done.stderr.strip())
-    try:
-        yield at
-    finally:
-        execute("umount", "-l", at)
 
 
 @contextlib.contextmanager

@@ -68,12 +68,30 @@ CASE(without_patterns_everything_is_meant)
 	selection_release(&s);
 }
 
+struct choice {
+	const char *pattern, *domain, *path;
+	bool meant;
+};
+
+/* Each pattern alone, after --only. */
+static void check_choices(const struct choice *all, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		char pattern[64];
+		struct selection s;
+
+		snprintf(pattern, sizeof(pattern), "o%s", all[i].pattern);
+		s = BY(pattern);
+		CHECK_AT(has(&s, all[i].domain, all[i].path) == all[i].meant,
+			 "%s: %s/%s", all[i].pattern, all[i].domain,
+			 all[i].path);
+		selection_release(&s);
+	}
+}
+
 CASE(a_pattern_means_what_is_below_too_but_not_what_is_above)
 {
-	static const struct {
-		const char *pattern, *domain, *path;
-		bool meant;
-	} all[] = {
+	static const struct choice all[] = {
 		{ "HomeDomain", "HomeDomain", "", true },
 		{ "HomeDomain", "HomeDomain", "Library/SMS/sms.db", true },
 		{ "HomeDomain", "HomeDomain2", "", false },
@@ -92,25 +110,12 @@ CASE(a_pattern_means_what_is_below_too_but_not_what_is_above)
 		{ "HomeDomain/a/b/c", "HomeDomain", "a/b", false },
 	};
 
-	for (size_t i = 0; i < COUNT(all); i++) {
-		char pattern[64];
-		struct selection s;
-
-		snprintf(pattern, sizeof(pattern), "o%s", all[i].pattern);
-		s = BY(pattern);
-		CHECK_AT(has(&s, all[i].domain, all[i].path) == all[i].meant,
-			 "%s: %s/%s", all[i].pattern, all[i].domain,
-			 all[i].path);
-		selection_release(&s);
-	}
+	check_choices(all, COUNT(all));
 }
 
 CASE(each_component_is_a_glob)
 {
-	static const struct {
-		const char *pattern, *domain, *path;
-		bool meant;
-	} all[] = {
+	static const struct choice all[] = {
 		{ "*", "HomeDomain", "x", true },
 		{ "*Domain", "HomeDomain", "", true },
 		{ "App*", "AppDomain-com.example", "", true },
@@ -133,17 +138,7 @@ CASE(each_component_is_a_glob)
 		{ "HomeDomain/\\*", "HomeDomain", "x", false },
 	};
 
-	for (size_t i = 0; i < COUNT(all); i++) {
-		char pattern[64];
-		struct selection s;
-
-		snprintf(pattern, sizeof(pattern), "o%s", all[i].pattern);
-		s = BY(pattern);
-		CHECK_AT(has(&s, all[i].domain, all[i].path) == all[i].meant,
-			 "%s: %s/%s", all[i].pattern, all[i].domain,
-			 all[i].path);
-		selection_release(&s);
-	}
+	check_choices(all, COUNT(all));
 }
 
 CASE(of_several_one_is_enough_but_what_is_excluded_is_not_meant)

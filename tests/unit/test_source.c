@@ -525,12 +525,6 @@ CASE(names_that_had_to_be_escaped_are_known_by_their_attributes)
 	leave();
 }
 
-CASE(trees_need_a_file_system_with_attributes_of_users)
-{
-	if (!find_place())
-		SKIP("there is none");
-}
-
 int main(void)
 {
 	RUN(trees_need_a_file_system_with_attributes_of_users);

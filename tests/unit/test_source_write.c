@@ -468,12 +468,6 @@ CASE(a_copy_of_the_view_of_a_device)
 	leave();
 }
 
-CASE(trees_need_a_file_system_with_attributes_of_users)
-{
-	if (!find_place())
-		SKIP("there is none");
-}
-
 int main(void)
 {
 	RUN(trees_need_a_file_system_with_attributes_of_users);

@@ -427,4 +427,10 @@ static inline bool find_place(void)
 	return false;
 }
 
+CASE(trees_need_a_file_system_with_attributes_of_users)
+{
+	if (!find_place())
+		SKIP("there is none");
+}
+
 #endif
