@@ -43,7 +43,7 @@ CASE(each_step_is_done_once)
 	CHECK(crew_open(&crew) == 0);
 	for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
 		begin();
-		crew_each(crew, counts[i], note, NULL);
+		crew_each(crew, counts[i], CREW_SMALL_STEPS, note, NULL);
 		check_done(counts[i]);
 	}
 	crew_free(crew);
@@ -65,8 +65,28 @@ CASE(two_threads_are_at_it)
 
 	CHECK(crew_open(&crew) == 0);
 	pthread_barrier_init(&both, NULL, 2);
-	crew_each(crew, 100, meet, NULL);
+	crew_each(crew, 100, 2, meet, NULL);
+	crew_each(crew, 2, 0, meet, NULL);
 	pthread_barrier_destroy(&both);
+	crew_free(crew);
+}
+
+static pthread_t caller;
+
+static void note_thread(void *arg, size_t i)
+{
+	(void)arg, (void)i;
+	CHECK(pthread_equal(pthread_self(), caller));
+}
+
+CASE(few_steps_leave_the_other_thread_alone)
+{
+	struct crew *crew = NULL;
+
+	caller = pthread_self();
+	CHECK(crew_open(&crew) == 0);
+	crew_each(crew, 99, 100, note_thread, NULL);
+	crew_each(crew, 1, 0, note_thread, NULL);
 	crew_free(crew);
 }
 
@@ -108,6 +128,7 @@ int main(void)
 {
 	RUN(each_step_is_done_once);
 	RUN(two_threads_are_at_it);
+	RUN(few_steps_leave_the_other_thread_alone);
 	RUN(what_is_started_goes_on_beside_the_caller);
 	RUN(a_crew_without_work_goes);
 	return tap_end();

@@ -431,7 +431,7 @@ static int on_move(struct session *s, const struct host_dir *dir,
 		return mb_err_set(err, -ENOMEM, "out of memory");
 	together = are_independent(&m);
 	if (together)
-		crew_each(s->crew, m.count, move_one, &m);
+		crew_each(s->crew, m.count, CREW_SMALL_STEPS, move_one, &m);
 	/* others in their order, up to the first that fails */
 	for (size_t i = 0; i < m.count && rc == 0; i++) {
 		if (!together)

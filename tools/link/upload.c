@@ -129,10 +129,13 @@ static void settle_small(struct incoming *in, struct small *f)
 	free(f->why);
 }
 
-/* Make all that is gathered. No file is being received. */
+/*
+ * Make all that is gathered: what a device sends in one go is quickly there,
+ * the files take time, and it waits for an answer. No file is being received.
+ */
 static void make_gathered(struct incoming *in)
 {
-	crew_each(in->s->crew, in->small_count, make_one, in);
+	crew_each(in->s->crew, in->small_count, CREW_SMALL_STEPS, make_one, in);
 	for (size_t i = 0; i < in->small_count; i++)
 		settle_small(in, &in->small[i]);
 	in->small_count = 0;

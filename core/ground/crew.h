@@ -7,10 +7,8 @@
 #include "cleanup.h"
 
 /*
- * Two threads for many small steps that do not depend on each other: the one
- * that calls, and one that waits for calls. What a device sends in one go is
- * small and quickly there; the files that have to be made of it are what
- * takes time, while the device waits for an answer.
+ * Two threads for many steps that do not depend on each other: the one that
+ * calls, and one that waits for calls.
  */
 struct crew;
 
@@ -19,12 +17,16 @@ int crew_open(struct crew **out);
 void crew_free(struct crew *crew);
 MB_DEFINE_AUTO(struct crew, crew_free)
 
+/* Steps as small as a file of some kilobytes: fewer do not repay a wake-up. */
+#define CREW_SMALL_STEPS 8
+
 /*
  * crew_each - call @step for each number below @count, from both threads
+ * @least: with fewer steps than this the other thread is left alone
  *
- * Returns when all have been done.
+ * Steps begin in the order of their numbers. Returns when all have been done.
  */
-void crew_each(struct crew *crew, size_t count,
+void crew_each(struct crew *crew, size_t count, size_t least,
 	       void (*step)(void *arg, size_t i), void *arg);
 
 /*

@@ -7,9 +7,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-/* Less work than this is not worth waking anybody. */
-#define WORTH_IT 8
-
 struct crew {
 	pthread_t thread;
 	enum { NOT_YET, RUNS, CANNOT } second; /* made when first needed */
@@ -115,10 +112,10 @@ static void prepare(struct crew *crew, size_t count,
 	atomic_store(&crew->next, 0);
 }
 
-void crew_each(struct crew *crew, size_t count,
+void crew_each(struct crew *crew, size_t count, size_t least,
 	       void (*step)(void *arg, size_t i), void *arg)
 {
-	bool both = count >= WORTH_IT && has_second(crew);
+	bool both = count > 1 && count >= least && has_second(crew);
 
 	prepare(crew, count, step, arg);
 	if (both)
