@@ -9,6 +9,7 @@
 
 #include "mb/tree.h"
 #include "tool.h"
+#include "tree_walk.h"
 
 static const char usage[] =
 	"usage: larder ls [-lR] [--passfile FILE] [--json] BACKUP [DOMAIN[/PATH]]\n"
@@ -139,75 +140,41 @@ static int list_entry(const struct listing *l, uint32_t node, const char *name,
 	return rc < 0 ? rc : 0;
 }
 
-/*
- * Folders below wait in a list that grows, not on the stack: a crafted backup
- * can nest thousands of levels.
- */
-struct waiting {
-	uint32_t *nodes;
-	size_t count, cap;
+/* For the nodes below the folder that is listed, and not for itself. */
+struct listed {
+	const struct listing *listing;
+	uint32_t folder;
+	struct mb_err *err;
 };
 
-static int wait_for(struct waiting *w, uint32_t node, struct mb_err *err)
-{
-	if (w->count == w->cap) {
-		size_t cap = w->cap ? 2 * w->cap : 64;
-		void *nodes = reallocarray(w->nodes, cap, sizeof(*w->nodes));
-
-		if (!nodes)
-			return mb_err_set(err, -ENOMEM, "out of memory");
-		w->nodes = nodes;
-		w->cap = cap;
-	}
-	w->nodes[w->count++] = node;
-	return 0;
-}
-
-static int list_folder(const struct listing *l, uint32_t dir, struct waiting *w,
-		       struct mb_err *err)
+static int list_node(void *arg, uint32_t node)
 {
 	static char path[1 << 18];
-	uint32_t first, count;
-	size_t marked = w->count;
+	const struct listed *listed = arg;
+	const struct listing *l = listed->listing;
+	const char *name = mb_tree_get_name(l->tree, node);
 	int rc;
 
-	rc = mb_tree_children(l->tree, dir, &first, &count, err);
-	for (uint32_t i = 0; i < count && rc == 0; i++) {
-		const char *name = mb_tree_get_name(l->tree, first + i);
-
-		if (l->recursive) {
-			mb_tree_get_path(l->tree, first + i, path,
-					 sizeof(path));
-			name = path;
-		}
-		rc = list_entry(l, first + i, name, err);
-		if (rc == 0 && l->recursive &&
-		    mb_tree_get_type(l->tree, first + i) == MB_DIR)
-			rc = wait_for(w, first + i, err);
+	if (node == listed->folder)
+		return 0;
+	if (l->recursive) {
+		mb_tree_get_path(l->tree, node, path, sizeof(path));
+		name = path;
 	}
-	/* last in, first out: turn them, to go through them in their order */
-	for (size_t a = marked, b = w->count; a + 1 < b; a++, b--) {
-		uint32_t node = w->nodes[a];
-
-		w->nodes[a] = w->nodes[b - 1];
-		w->nodes[b - 1] = node;
-	}
-	return rc;
+	rc = list_entry(l, node, name, listed->err);
+	return rc == 0 && !l->recursive ? TREE_WALK_SKIP : rc;
 }
 
 static int list(const struct listing *l, uint32_t node, struct mb_err *err)
 {
-	struct waiting w = { 0 };
-	int rc;
+	struct listed listed = { l, node, err };
+	const struct tree_visitor visitor = { .enter = list_node,
+					      .arg = &listed };
 
 	if (mb_tree_get_type(l->tree, node) != MB_DIR)
 		return list_entry(l, node, mb_tree_get_name(l->tree, node),
 				  err);
-	rc = wait_for(&w, node, err);
-	while (rc == 0 && w.count)
-		rc = list_folder(l, w.nodes[--w.count], &w, err);
-	free(w.nodes);
-	return rc;
+	return tree_walk(l->tree, node, &visitor, err);
 }
 
 static int list_backup(struct listing *l, const char *path, const char *where,

@@ -8,11 +8,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "progress.h"
 #include "secret.h"
 #include "stage.h"
 #include "tool.h"
-#include "watch.h"
+#include "work.h"
 
 static const char usage[] =
 	"usage: larder pack [options] TREE BACKUP\n"
@@ -49,24 +48,20 @@ struct wish {
 struct pack {
 	struct common common;
 	struct wish wish;
-	struct progress *progress;
+	struct work work;
 	struct source *source;
 	struct stage stage;
 	struct secret password; /* a new one */
 	char *path;		/* of the backup, when it is there */
-	bool watched;
 };
 
 static void pack_release(struct pack *p)
 {
-	if (p->progress)
-		progress_end(p->progress);
 	/* what is to be removed may take longer than Ctrl-C waits */
-	if (p->watched)
-		watch_stop();
+	work_end(&p->work);
 	stage_release(&p->stage);
 	source_free(p->source);
-	progress_free(p->progress);
+	work_release(&p->work);
 	selection_release(&p->wish.selection);
 	secret_release(&p->password);
 	free(p->path);
@@ -86,25 +81,11 @@ static void look(void *arg, struct progress_state *state)
 	state->bytes = p->stage.counts.bytes;
 }
 
-static void tick(void *arg, int64_t idle_ms)
-{
-	struct pack *p = arg;
-
-	progress_tick(p->progress, idle_ms);
-}
-
-static void on_line(void *arg, const char *line)
-{
-	struct pack *p = arg;
-
-	progress_warn(p->progress, "%s", line);
-}
-
 static void on_odd(void *arg, const char *path, const char *line)
 {
 	struct pack *p = arg;
 
-	progress_warn(p->progress, "%s: %s", path, line);
+	progress_warn(p->work.progress, "%s: %s", path, line);
 }
 
 /* --- the work ------------------------------------------------------------ */
@@ -157,16 +138,6 @@ static int open_source(struct pack *p, struct mb_err *err)
 	return load_backup(source_get_base(p->source), &p->common, err);
 }
 
-static int begin(struct pack *p, struct mb_err *err)
-{
-	int rc = progress_open(&p->progress, &p->common, look, p, err);
-
-	if (rc == 0)
-		rc = watch_start(tick, p, err);
-	p->watched = rc == 0;
-	return rc;
-}
-
 static int scan(struct pack *p, struct mb_err *err)
 {
 	const struct source_observer observer = {
@@ -176,9 +147,10 @@ static int scan(struct pack *p, struct mb_err *err)
 		.arg = p,
 	};
 
-	progress_begin(p->progress, "reading");
+	progress_begin(p->work.progress, "reading");
 	if (source_get_base(p->source))
-		mb_backup_on_note(source_get_base(p->source), on_line, p);
+		mb_backup_on_note(source_get_base(p->source), work_note,
+				  &p->work);
 	return source_scan(p->source, &p->wish.selection, &observer, err);
 }
 
@@ -191,11 +163,11 @@ static int fill(struct pack *p, struct mb_err *err)
 		.password_len = p->password.len,
 		.iterations = p->wish.iterations,
 		.cancelled = watch_cancelled,
-		.note = on_line,
-		.arg = p,
+		.note = work_note,
+		.arg = &p->work,
 	};
 
-	progress_begin(p->progress, "packing");
+	progress_begin(p->work.progress, "packing");
 	return stage_fill(&p->stage, p->source, &wish, true, err);
 }
 
@@ -211,7 +183,7 @@ static int pack(struct pack *p, struct mb_err *err)
 	if (rc == 0)
 		rc = get_password(p, err);
 	if (rc == 0)
-		rc = begin(p, err);
+		rc = work_begin(&p->work, &p->common, look, p, err);
 	if (rc == 0)
 		rc = scan(p, err);
 	if (rc == 0)
@@ -219,11 +191,11 @@ static int pack(struct pack *p, struct mb_err *err)
 	if (rc == 0)
 		rc = fill(p, err);
 	if (rc == 0 && watch_cancelled())
-		rc = mb_err_set(err, -ECANCELED, "cancelled");
+		rc = work_cancelled(err);
 	if (rc == 0)
 		rc = scratch_keep(p->stage.scratch, name, &p->path, err);
-	if (p->progress)
-		progress_end(p->progress);
+	if (p->work.progress)
+		progress_end(p->work.progress);
 	return rc;
 }
 
@@ -247,8 +219,8 @@ static void print_summary(struct pack *p)
 	json_add_count(o, "payloads_shared", n->shared);
 	json_add_count(o, "payloads_copied", n->copied);
 	json_add_count(o, "payloads_written", n->written);
-	progress_add_seconds(p->progress, o);
-	progress_event(p->progress, o);
+	progress_add_seconds(p->work.progress, o);
+	progress_event(p->work.progress, o);
 }
 
 static void say_summary(struct pack *p)
@@ -268,7 +240,7 @@ static void say_summary(struct pack *p)
 							      "not encrypted");
 	if (n->copied)
 		progress_note(
-			p->progress,
+			p->work.progress,
 			"%" PRIuFAST64
 			" payloads were copied: the backup is on another file system, or it has no links",
 			n->copied);
@@ -361,7 +333,7 @@ static int run(int argc, char **argv)
 		return rc;
 	rc = pack(&p, &err);
 	if (rc < 0)
-		return progress_fail(p.progress, &p.common, rc, &err);
+		return progress_fail(p.work.progress, &p.common, rc, &err);
 	if (p.common.json)
 		print_summary(&p);
 	else if (!p.common.quiet)
