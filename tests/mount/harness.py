@@ -70,6 +70,8 @@ if "LARDER_TEST_NAMESPACE" not in os.environ:
     except OSError as e:
         skip_all(f"unshare: {e.strerror}")
 
+# who mounts: root, or, in a leg of its own, somebody without any rights
+AS_NOBODY = "LARDER_AS_NOBODY" in os.environ
 BIN = STAGE + "/usr/local/bin"
 LARDERFS = BIN + "/larderfs"
 LARDER = BIN + "/larder"
@@ -83,6 +85,26 @@ os.mkdir(REPORTS)
 os.chmod(REPORTS, 0o1777)
 PASSFILE = TMP + "/passfile"
 MARK = "LARDER_TEST_RUN=" + uuid.uuid4().hex
+
+
+def let_nobody_mount():
+    """In our namespace: programs that everybody may run, a /dev/fuse that
+    everybody may open, and mounts that we may look into."""
+    global BIN, LARDERFS, LARDER
+    shutil.copytree(BIN, TMP + "/bin")
+    BIN = TMP + "/bin"
+    LARDERFS, LARDER = BIN + "/larderfs", BIN + "/larder"
+    device, conf = TMP + "/fuse", TMP + "/fuse.conf"
+    os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(10, 229))
+    os.chmod(device, 0o666)
+    with open(conf, "w", encoding="ascii") as f:
+        f.write("user_allow_other\n")
+    subprocess.run(["mount", "--bind", device, "/dev/fuse"], check=True)
+    subprocess.run(["mount", "--bind", conf, "/etc/fuse.conf"], check=True)
+
+
+if AS_NOBODY:
+    let_nobody_mount()
 
 
 # --- helpers -----------------------------------------------------------------
@@ -170,7 +192,13 @@ save(PASSFILE, PASSWORD + "\n")
 # --- backups -----------------------------------------------------------------
 
 def golden(shape):
-    return f"{TESTS}/golden/{shape}/backup"
+    kept = f"{TESTS}/golden/{shape}/backup"
+    if not AS_NOBODY:
+        return kept
+    copy = f"{TMP}/golden-{shape}"
+    if not os.path.exists(copy):
+        shutil.copytree(kept, copy)
+    return copy
 
 
 def expect_of(path):
@@ -386,6 +414,10 @@ def mounted(backup, *options, at=None, foreground=False, debug=False,
     """Mount a backup, unmount it in the end, whatever happens meanwhile.
     Notes on standard error are a failure, but for `notes`."""
     m = Mount(at or new_dir("mnt"), "LARDER_TEST_MOUNT=" + uuid.uuid4().hex)
+    if AS_NOBODY and program == (LARDERFS,):
+        program = as_nobody(LARDERFS)
+        options = [*options, "allow_other"]
+        os.chown(m.path, NOBODY, NOBODY)
     name, value = m.mark.split("=")
     env = (env or environment()) | {name: value}
     options = list(options) + ([f"passfile={passfile}"] if passfile else [])
