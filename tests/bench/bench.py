@@ -17,6 +17,11 @@ costs to hand over on a busy machine's one free core. What asks often (bindfs:
 each entry) is then up to four times as slow. So rows that were measured beside
 other work say so, and are not to be compared with those of an idle machine.
 
+What the kernel lets a driver do depends on who mounts and on the FUSE library,
+so the files' rows are there for each driver: as root with Debian's library, as
+a user without rights (nobody, with a /dev/fuse for everybody in a mount
+namespace of this run's own), and as root with a newer library (--newer).
+
 The peers are Debian's bindfs, gocryptfs and idevicebackup2 (`./dev deps`).
 """
 
@@ -24,6 +29,7 @@ import argparse
 import collections
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -32,6 +38,7 @@ import platform
 import re
 import shutil
 import signal
+import stat
 import statistics
 import subprocess
 import sys
@@ -39,6 +46,7 @@ import tempfile
 import time
 
 import devices
+import growth
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -201,6 +209,59 @@ def unmount(path, daemon):
         daemon.wait()
 
 
+NOBODY = 65534
+NAMESPACE = "LARDER_BENCH_NAMESPACE"
+
+
+def enter_namespace():
+    """A mount namespace of our own, to change /dev/fuse in."""
+    if not IS_ROOT or NAMESPACE in os.environ or not shutil.which("unshare"):
+        return
+    os.environ[NAMESPACE] = "1"
+    os.execvp("unshare", ["unshare", "-m", "--propagation", "private",
+                          sys.executable, *sys.argv])
+
+
+def let_nobody_mount(work):
+    """There: everybody may open /dev/fuse, and let others look in."""
+    device, conf = work / "fuse", work / "fuse.conf"
+    device.unlink(missing_ok=True)
+    os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(10, 229))
+    device.chmod(0o666)
+    conf.write_text("user_allow_other\n")
+    run("mount", "--bind", device, "/dev/fuse")
+    run("mount", "--bind", conf, "/etc/fuse.conf")
+
+
+@dataclasses.dataclass(frozen=True)
+class Driver:
+    """larderfs with a FUSE library, and who mounts with it."""
+    name: str
+    larderfs: pathlib.Path
+    as_nobody: bool = False
+
+    @property
+    def libfuse(self):
+        return libfuse_version(self.larderfs)
+
+    @property
+    def passthrough(self):
+        """May the kernel read plain files itself?"""
+        return IS_ROOT and not self.as_nobody and self.libfuse >= (3, 17)
+
+    def command(self, *argv):
+        """A program, run by who mounts."""
+        return ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}",
+                "--clear-groups", *argv) if self.as_nobody else argv
+
+    @property
+    def options(self):
+        return ("allow_other",) if self.as_nobody else ()
+
+    def __str__(self):
+        return f"{self.name}, libfuse {'.'.join(map(str, self.libfuse))}"
+
+
 @contextlib.contextmanager
 def mounted(path, *argv, stderr=subprocess.DEVNULL):
     """A file system whose daemon stays in the foreground; gives the Popen."""
@@ -233,6 +294,7 @@ class Bench:
         self.work = work
         self.mnt = work / "mnt"
         self.mnt.mkdir(exist_ok=True)
+        self.drivers = self.make_drivers(args)
         self.passfile = work / "password"
         self.passfile.write_text(PASSWORD + "\n")
         self.probe_path = work / "probe"
@@ -240,6 +302,22 @@ class Bench:
             HERE / "probe.c", "-lcrypto")
         self.bindfs = shutil.which("bindfs")
         self.gocryptfs = shutil.which("gocryptfs")
+
+    def make_drivers(self, args):
+        """The first is the one for all rows that do not depend on it."""
+        found = [Driver("root" if IS_ROOT else "user", self.larderfs)]
+        if NAMESPACE in os.environ:
+            # where it is others might not reach it
+            self.work.chmod(0o755)
+            programs = self.work / "programs"
+            programs.mkdir(exist_ok=True)
+            os.chown(self.mnt, NOBODY, NOBODY)
+            let_nobody_mount(self.work)
+            found.append(Driver("nobody", pathlib.Path(
+                shutil.copy(self.larderfs, programs)), True))
+        if args.newer:
+            found.append(Driver("root" if IS_ROOT else "user", args.newer))
+        return found
 
     # data
 
@@ -299,13 +377,17 @@ class Bench:
 
     # mounts
 
-    def larder_mount(self, backup):
-        return mounted(self.mnt, self.larderfs, backup, self.mnt, "-f", "-o",
-                       f"passfile={self.passfile}")
+    def larder_mount(self, backup, driver=None, **more):
+        driver = driver or self.drivers[0]
+        options = ",".join([f"passfile={self.passfile}", *driver.options])
+        return mounted(self.mnt, *driver.command(
+            driver.larderfs, backup, self.mnt, "-f", "-o", options), **more)
 
-    def bindfs_mount(self, folder):
-        return mounted(self.mnt, self.bindfs, "-f", "-o", "ro", folder,
-                       self.mnt)
+    def bindfs_mount(self, folder, driver=None):
+        driver = driver or self.drivers[0]
+        return mounted(self.mnt, *driver.command(
+            self.bindfs, "-f", "-o", ",".join(["ro", *driver.options]),
+            folder, self.mnt))
 
     def gocryptfs_command(self):
         return self.gocryptfs, "-q", "-fg", "-passfile", self.passfile
@@ -553,28 +635,49 @@ def encrypted_file_rows(bench):
     whole, random = ("read", MIB), ("pages", pages)
     times = Times()
     for _ in bench.rounds():
-        bench.warm(payload)
-        times.add("aes", bench.probe("decrypt", payload), "aes")
-        for command in (whole, random):
-            kind = command[0]
-            reads(bench, f"larder {kind}", bench.larder_mount(backup),
-                  payload, shown, times, *command)
-            if store:
-                reads(bench, f"gocryptfs {kind}", bench.gocryptfs_mount(store),
-                      store, shown, times, *command)
-    what = f"encrypted, sequential, {size // MIB} MiB by 1 MiB"
-    yield throughput(speed(
-        what, "AES limit", times["larder read"], times["aes"],
-        Goal(0.55, 0.75) if IS_ROOT else Goal(0.40, 0.50)), size)
+        for driver in bench.drivers:
+            bench.warm(payload)
+            times.add(f"aes {driver}", bench.probe("decrypt", payload), "aes")
+            reads(bench, f"{driver} read", bench.larder_mount(backup, driver),
+                  payload, shown, times, *whole)
+        reads(bench, "pages", bench.larder_mount(backup), payload, shown,
+              times, *random)
+        for command in (whole, random) if store else ():
+            reads(bench, f"gocryptfs {command[0]}",
+                  bench.gocryptfs_mount(store), store, shown, times, *command)
+    what = f"encrypted, {size // MIB} MiB by 1 MiB"
+    for driver in bench.drivers:
+        yield throughput(speed(
+            f"{what} ({driver})", "AES limit", times[f"{driver} read"],
+            times[f"aes {driver}"],
+            Goal(0.55, 0.80) if IS_ROOT and not driver.as_nobody
+            else Goal(0.65, 0.85)), size)
     scattered = f"encrypted, random, {pages} × 4 KiB, cold"
     if not store:
         yield missing(what, "gocryptfs", Goal(3.5, 4.5))
-        yield missing(scattered, "gocryptfs", Goal(1.4, 1.9))
+        yield missing(scattered, "gocryptfs", Goal(1.4, 2))
         return
-    yield throughput(speed(what, "gocryptfs", times["larder read"],
-                           times["gocryptfs read"], Goal(3.5, 4.5)), size)
-    yield speed(scattered, "gocryptfs", times["larder pages"],
-                times["gocryptfs pages"], Goal(1.4, 1.9))
+    for driver in bench.drivers:
+        yield throughput(speed(
+            f"{what} ({driver})", "gocryptfs", times[f"{driver} read"],
+            times["gocryptfs read"], Goal(3.5, 4.5)), size)
+    yield speed(scattered, "gocryptfs", times["pages"],
+                times["gocryptfs pages"], Goal(1.4, 2))
+
+
+def read_requests(bench, backup, driver, shown):
+    """READs that reach the daemon while a whole file is read."""
+    log = bench.work / "requests"
+    options = ",".join([f"passfile={bench.passfile}", *driver.options])
+    with open(log, "w+") as trace:
+        with mounted(bench.mnt, *driver.command(
+                driver.larderfs, backup, bench.mnt, "-d", "-o", options),
+                stderr=trace):
+            bench.probe("read", bench.mnt / shown, MIB)
+        trace.seek(0)
+        count = requests(trace.read())["READ"]
+    log.unlink()
+    return count
 
 
 def plain_file_rows(bench):
@@ -585,23 +688,33 @@ def plain_file_rows(bench):
     payload = payload_of(backup, shown)
     times = Times()
     for _ in bench.rounds():
-        reads(bench, "larder", bench.larder_mount(backup), payload, shown,
-              times, "read", MIB)
-        bench.warm(payload)
-        times.add("native", bench.probe("read", payload, MIB), "read")
+        for driver in bench.drivers:
+            reads(bench, f"{driver}", bench.larder_mount(backup, driver),
+                  payload, shown, times, "read", MIB)
+            bench.warm(payload)
+            times.add(f"native {driver}", bench.probe("read", payload, MIB),
+                      "read")
+            if bench.bindfs:
+                reads(bench, f"bindfs {driver}",
+                      bench.bindfs_mount(backup, driver), payload,
+                      payload.relative_to(backup), times, "read", MIB)
+    what = f"plain, {size // MIB} MiB by 1 MiB"
+    for driver in bench.drivers:
+        yield throughput(speed(
+            f"{what} ({driver})", "native", times[f"{driver}"],
+            times[f"native {driver}"],
+            Goal(0.85, 0.97) if driver.passthrough else None), size)
+        if driver.passthrough:
+            count = read_requests(bench, backup, driver, shown)
+            yield Row(f"READ requests meanwhile ({driver})", "",
+                      larder=f"{count}", goal=Goal(0, 0, False, "requests"))
+        goal = None if driver.passthrough else Goal(1.3, 1.8)
         if bench.bindfs:
-            reads(bench, "bindfs", bench.bindfs_mount(backup), payload,
-                  payload.relative_to(backup), times, "read", MIB)
-    passthrough = IS_ROOT and libfuse_version(bench) >= (3, 17)
-    what = f"plain, sequential, {size // MIB} MiB by 1 MiB"
-    yield throughput(speed(what, "native", times["larder"], times["native"],
-                           Goal(0.85, 0.97) if passthrough else None), size)
-    goal = None if passthrough else Goal(1.3, 1.8)
-    if bench.bindfs:
-        yield throughput(speed(what, "bindfs", times["larder"],
-                               times["bindfs"], goal), size)
-    else:
-        yield missing(what, "bindfs", goal)
+            yield throughput(speed(
+                f"{what} ({driver})", "bindfs", times[f"{driver}"],
+                times[f"bindfs {driver}"], goal), size)
+        else:
+            yield missing(what, "bindfs", goal)
 
 
 def small_file_rows(bench):
@@ -731,9 +844,10 @@ GROUPS = {"manifest": manifest_rows, "tree": tree_rows,
 
 # --- the machine -------------------------------------------------------------
 
-def libfuse_version(bench):
+@functools.cache
+def libfuse_version(larderfs):
     """Of the library that larderfs is linked with."""
-    found = re.search(r"libfuse3\S* => (\S+)", run("ldd", bench.larderfs))
+    found = re.search(r"libfuse3\S* => (\S+)", run("ldd", larderfs))
     if not found:
         return ()
     numbers = re.findall(r"\d+", os.path.realpath(found[1]).split(".so.")[-1])
@@ -748,12 +862,33 @@ def machine(bench):
         "cpu": cpu[1] if cpu else platform.machine(),
         "cores": os.cpu_count(),
         "kernel": platform.release(),
-        "libfuse": ".".join(map(str, libfuse_version(bench))) or "unknown",
+        "drivers": "; ".join(map(str, bench.drivers)),
         "openssl": run("openssl", "version").split()[1],
         "file system": place,
         "user": "root" if IS_ROOT else "unprivileged",
         "load": f"{os.getloadavg()[0]:.1f}",
     }
+
+
+# --- growth ------------------------------------------------------------------
+
+@contextlib.contextmanager
+def mounted_and_listed(bench, backup, key):
+    """Seconds until the root is listed, and the process."""
+    begin = time.monotonic()
+    with mounted(bench.mnt, bench.larderfs, backup, bench.mnt, "-f", "-o",
+                 f"keyfile={key}") as daemon:
+        bench.probe("list", bench.mnt)
+        yield time.monotonic() - begin, daemon.pid
+
+
+def show_growth(bench, args):
+    counts = growth.COUNTS + (growth.HUGE if args.huge else ())
+    rows = [growth.measure(bench, count, key_file, mounted_and_listed,
+                           resident_mib) for count in counts]
+    for line in growth.table(rows):
+        print("".join(f"{cell:>14}" for cell in line))
+    growth.draw(rows, args.growth)
 
 
 # --- output ------------------------------------------------------------------
@@ -800,14 +935,23 @@ def arguments():
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--larderfs", metavar="PATH",
                         default=ROOT / "build/release/fs/larderfs")
+    parser.add_argument("--newer", metavar="PATH",
+                        help="larderfs with a newer FUSE library")
     parser.add_argument("--larder", metavar="PATH",
                         default=ROOT / "build/release/tools/larder")
     parser.add_argument("--work", metavar="DIR",
                         help="keep the data here, 5 GB, and use them again")
     parser.add_argument("--only", metavar="GROUP", action="append",
                         choices=GROUPS, help=f"of {', '.join(GROUPS)}")
+    parser.add_argument("--growth", metavar="SVG",
+                        help="only draw how time and memory grow with a "
+                             "backup; needs gnuplot")
+    parser.add_argument("--huge", action="store_true",
+                        help="with --growth: 5,000,000 records too")
     args = parser.parse_args()
-    for name in ("larderfs", "larder"):
+    for name in ("larderfs", "larder", "newer"):
+        if getattr(args, name) is None:
+            continue
         path = pathlib.Path(getattr(args, name)).resolve()
         if not os.access(path, os.X_OK):
             parser.error(f"{path} is not there: build it, or give --{name}")
@@ -816,12 +960,16 @@ def arguments():
 
 
 def main():
+    enter_namespace()
     # a signal must leave no mount behind
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     args = arguments()
     rows = []
     with work_folder(args.work) as work:
         bench = Bench(args, work)
+        if args.growth:
+            show_growth(bench, args)
+            return
         facts = machine(bench)
         for name in args.only or GROUPS:
             begin = time.monotonic()
