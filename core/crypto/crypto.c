@@ -10,6 +10,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "pbkdf2_sha256.h"
+
 /* Fetched once: a fetch for each use costs more than the cipher does. */
 static struct {
 	EVP_CIPHER *cbc;
@@ -106,14 +108,21 @@ void digest_free(struct digest *digest)
 	free(digest);
 }
 
+/* The library counts in int: what it cannot have, no path gets. */
+static bool pbkdf2_possible(struct view password, struct view salt,
+			    uint32_t iterations)
+{
+	return password.len <= INT_MAX && salt.len <= INT_MAX && iterations &&
+	       iterations <= INT_MAX;
+}
+
 static int pbkdf2(uint8_t out[KEY_LEN], struct view password, struct view salt,
 		  uint32_t iterations, const EVP_MD *md)
 {
 	/* a NULL password means "unset" to some versions: give "" a place */
 	const char *text = password.len ? (const char *)password.ptr : "";
 
-	if (password.len > INT_MAX || salt.len > INT_MAX || !iterations ||
-	    iterations > INT_MAX)
+	if (!pbkdf2_possible(password, salt, iterations))
 		return -EIO;
 	if (PKCS5_PBKDF2_HMAC(text, (int)password.len, salt.ptr, (int)salt.len,
 			      (int)iterations, md, KEY_LEN, out) != 1)
@@ -127,10 +136,49 @@ int crypto_pbkdf2_sha1(uint8_t out[KEY_LEN], struct view password,
 	return pbkdf2(out, password, salt, iterations, EVP_sha1());
 }
 
+static int derive_sha_ni(uint8_t out[KEY_LEN], struct view password,
+			 struct view salt, uint32_t iterations)
+{
+	if (!pbkdf2_possible(password, salt, iterations))
+		return -EIO;
+	pbkdf2_sha_ni(out, password, salt, iterations);
+	return 0;
+}
+
+static int derive_openssl(uint8_t out[KEY_LEN], struct view password,
+			  struct view salt, uint32_t iterations)
+{
+	return pbkdf2(out, password, salt, iterations, EVP_sha256());
+}
+
+static bool always(void)
+{
+	return true;
+}
+
+const struct pbkdf2_path pbkdf2_paths[PBKDF2_PATHS] = {
+	{ "sha-ni", pbkdf2_sha_ni_usable, derive_sha_ni },
+	{ "openssl", always, derive_openssl },
+};
+
+static const struct pbkdf2_path *best_path(void)
+{
+	const struct pbkdf2_path *path = pbkdf2_paths;
+
+	while (!path->usable())
+		path++;
+	return path;
+}
+
 int crypto_pbkdf2_sha256(uint8_t out[KEY_LEN], struct view password,
 			 struct view salt, uint32_t iterations)
 {
-	return pbkdf2(out, password, salt, iterations, EVP_sha256());
+	return best_path()->derive(out, password, salt, iterations);
+}
+
+const char *crypto_pbkdf2_path(void)
+{
+	return best_path()->name;
 }
 
 /*

@@ -59,6 +59,13 @@ int crypto_pbkdf2_sha256(uint8_t out[KEY_LEN], struct view password,
 			 struct view salt, uint32_t iterations);
 
 /*
+ * crypto_pbkdf2_path - how crypto_pbkdf2_sha256 works on this processor
+ *
+ * Returns "sha-ni" where it has instructions for SHA-256, else "openssl".
+ */
+const char *crypto_pbkdf2_path(void);
+
+/*
  * crypto_unwrap - RFC 3394 with the default initial value
  *
  * Returns 0; -EKEYREJECTED if the integrity value is wrong; -EIO.
