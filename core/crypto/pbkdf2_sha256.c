@@ -14,7 +14,7 @@
 #define INLINE static inline __attribute__((always_inline)) WITH_SHA
 
 #define SHA_BLOCK 64
-#define LENGTH_AT (SHA_BLOCK - 8) /* of the padding, in the last block */
+#define LENGTH_AT (SHA_BLOCK - 8) /* in the last block, after the padding */
 
 /* FIPS 180-4, 4.2.2 */
 static const uint32_t k[64] __attribute__((aligned(16))) = {
@@ -83,12 +83,20 @@ INLINE void rounds(struct state *s, __m128i wk)
 					_mm_shuffle_epi32(wk, 0x0e));
 }
 
-/* The four message words that follow the sixteen in @a to @d. */
+/*
+ * The four message words that follow the sixteen in @a to @d. The instructions
+ * are meant to be given the words 9 to 12 in one register. The last of those is
+ * the lowest of @d, on which we would wait; but it is only added to the last of
+ * the new words, after all else: so it is, later. Where msg2 takes seven cycles
+ * this saves a twelfth of all time.
+ */
 INLINE __m128i more_words(__m128i a, __m128i b, __m128i c, __m128i d)
 {
-	return _mm_sha256msg2_epu32(_mm_add_epi32(_mm_sha256msg1_epu32(a, b),
-						  _mm_alignr_epi8(d, c, 4)),
-				    d);
+	__m128i early =
+		_mm_add_epi32(_mm_sha256msg1_epu32(a, b), _mm_srli_si128(c, 4));
+
+	return _mm_add_epi32(_mm_sha256msg2_epu32(early, d),
+			     _mm_slli_si128(d, 12));
 }
 
 /* ---- a digest of anything: what is done once ---- */
@@ -140,15 +148,15 @@ static WITH_SHA void message_add(struct message *m, struct view data)
 static WITH_SHA struct state message_end(struct message *m)
 {
 	static const uint8_t padding[SHA_BLOCK] = { 0x80 };
+	size_t at = m->len % SHA_BLOCK;
 	uint64_t bits = 8 * m->len;
 	uint8_t length[8];
-	size_t room =
-		(LENGTH_AT + SHA_BLOCK - 1 - m->len % SHA_BLOCK) % SHA_BLOCK +
-		1;
 
-	for (unsigned i = 0; i < 8; i++)
+	for (unsigned i = 0; i < sizeof(length); i++)
 		length[i] = (uint8_t)(bits >> (56 - 8 * i));
-	message_add(m, view_of(padding, room));
+	/* at least one byte, and up to where the length stands */
+	message_add(m, view_of(padding, (at < LENGTH_AT ? 0 : SHA_BLOCK) +
+						LENGTH_AT - at));
 	message_add(m, view_of(length, sizeof(length)));
 	return m->state;
 }
@@ -283,24 +291,29 @@ static __attribute__((noinline)) WITH_SHA void derive(uint8_t out[KEY_LEN],
 	crypto_wipe(&s, sizeof(s));
 }
 
-/* What the compiler had in registers; a call that follows may save them. */
+/* What was in registers. */
 static inline void wipe_registers(void)
 {
 #define ZERO(n) "pxor %%xmm" #n ", %%xmm" #n "\n\t"
-	__asm__ volatile(ZERO(0) ZERO(1) ZERO(2) ZERO(3) ZERO(4) ZERO(5) ZERO(6)
-				 ZERO(7) ZERO(8) ZERO(9) ZERO(10) ZERO(11) ZERO(
-					 12) ZERO(13) ZERO(14) ZERO(15)::
-					 : "xmm0", "xmm1", "xmm2", "xmm3",
-					   "xmm4", "xmm5", "xmm6", "xmm7",
-					   "xmm8", "xmm9", "xmm10", "xmm11",
-					   "xmm12", "xmm13", "xmm14", "xmm15");
+#define ZERO_4(a, b, c, d) ZERO(a) ZERO(b) ZERO(c) ZERO(d)
+	__asm__ volatile(ZERO_4(0, 1, 2, 3) ZERO_4(4, 5, 6, 7)
+				 ZERO_4(8, 9, 10, 11) ZERO_4(12, 13, 14, 15)
+			 :
+			 :
+			 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
+			   "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",
+			   "xmm12", "xmm13", "xmm14", "xmm15");
+#undef ZERO_4
 #undef ZERO
 }
 
-/* What it had no registers for, where the frames of derive were. */
+/*
+ * What the compiler kept beside our variables in the frames of derive and of
+ * what it called, among it the linker that finds a library's function.
+ */
 static __attribute__((noinline)) void wipe_stack(void)
 {
-	uint8_t frames[4096];
+	uint8_t frames[8192];
 
 	crypto_wipe(frames, sizeof(frames));
 }
