@@ -26,14 +26,15 @@ static int dereference(const struct archive *a, struct bplist_obj *o)
 	int rc;
 
 	for (int i = 0; i < DEREFERENCES_MAX; i++) {
-		uid = *o;
-		if (o->type == BPLIST_DICT && o->count == 1) {
+		if (o->type == BPLIST_UID) {
+			uid.integer = o->integer;
+		} else if (o->type == BPLIST_DICT && o->count == 1) {
 			rc = bplist_lookup(&a->bp, o, "CF$UID", &uid);
 			if (rc == -ENOENT)
 				return 0;
 			if (rc < 0)
 				return rc;
-		} else if (o->type != BPLIST_UID) {
+		} else {
 			return 0;
 		}
 		if (uid.integer <= 0 ||
@@ -66,8 +67,14 @@ static bool data_value(const struct archive *a, struct bplist_obj o,
 	return true;
 }
 
-static int64_t integer_value(const struct archive *a, struct bplist_obj o)
+static int64_t integer_value(const struct archive *a,
+			     const struct bplist_obj *value)
 {
+	struct bplist_obj o;
+
+	if (value->type == BPLIST_INT) /* nearly always */
+		return value->integer;
+	o = *value;
 	if (dereference(a, &o) < 0)
 		return 0;
 	switch (o.type) {
@@ -105,23 +112,33 @@ static struct timespec time_since_2001(double seconds)
 	return ts;
 }
 
-/* Unix seconds; foreign writers: real, date, or NSDate behind a UID. */
-static struct timespec time_value(const struct archive *a, struct bplist_obj o)
+static struct timespec time_of_integer(int64_t seconds)
 {
-	struct bplist_obj inner;
 	struct timespec ts = { 0 };
 
+	if (seconds >= -1000000000000000 && seconds <= 1000000000000000)
+		ts.tv_sec = seconds;
+	/* 32 bits on the device: a 4-byte value may be negative */
+	if (seconds > INT32_MAX && seconds <= UINT32_MAX)
+		ts.tv_sec = (int32_t)(uint32_t)seconds;
+	return ts;
+}
+
+/* Unix seconds; foreign writers: real, date, or NSDate behind a UID. */
+static struct timespec time_value(const struct archive *a,
+				  const struct bplist_obj *value)
+{
+	struct bplist_obj inner, o;
+	struct timespec ts = { 0 };
+
+	if (value->type == BPLIST_INT)
+		return time_of_integer(value->integer);
+	o = *value;
 	if (dereference(a, &o) < 0)
 		return ts;
 	switch (o.type) {
 	case BPLIST_INT:
-		if (o.integer >= -1000000000000000 &&
-		    o.integer <= 1000000000000000)
-			ts.tv_sec = o.integer;
-		/* 32 bits on the device: a 4-byte value may be negative */
-		if (o.integer > INT32_MAX && o.integer <= UINT32_MAX)
-			ts.tv_sec = (int32_t)(uint32_t)o.integer;
-		return ts;
+		return time_of_integer(o.integer);
 	case BPLIST_REAL:
 		return time_of(o.real);
 	case BPLIST_DATE:
@@ -159,61 +176,104 @@ static int target_value(struct mb_record *rec, const struct archive *a,
 	return record_keep(rec, &rec->target, text.ptr, text.len);
 }
 
-static int set_field(struct mb_record *rec, const struct archive *a,
-		     struct view key, struct bplist_obj value)
+static void set_key(struct mb_record *rec, struct view data)
 {
+	/* an unusable key must not pass for "no key" */
+	rec->wrapped_key_len = 1;
+	if (data.len == sizeof(rec->wrapped_key)) {
+		memcpy(rec->wrapped_key, data.ptr, data.len);
+		rec->wrapped_key_len = sizeof(rec->wrapped_key);
+	}
+}
+
+static void set_digest(struct mb_record *rec, struct view data)
+{
+	if (data.len == 20 || data.len == 32) {
+		memcpy(rec->digest, data.ptr, data.len);
+		rec->digest_len = (uint8_t)data.len;
+	}
+}
+
+/* The fields whose values are more than a number. */
+static int set_bytes(struct mb_record *rec, const struct archive *a,
+		     struct view key, const struct bplist_obj *value)
+{
+	struct mb_slice *slice;
 	struct view data;
 
-	if (view_is(key, "Mode"))
-		rec->mode = (uint32_t)integer_value(a, value);
-	else if (view_is(key, "Size"))
-		rec->size = integer_value(a, value);
-	else if (view_is(key, "LastModified"))
-		rec->mtime = time_value(a, value);
-	else if (view_is(key, "LastStatusChange"))
-		rec->ctime = time_value(a, value);
-	else if (view_is(key, "Birth"))
-		rec->birth = time_value(a, value);
-	else if (view_is(key, "UserID"))
-		rec->uid = (uint32_t)integer_value(a, value);
-	else if (view_is(key, "GroupID"))
-		rec->gid = (uint32_t)integer_value(a, value);
-	else if (view_is(key, "InodeNumber"))
-		rec->inode = (uint64_t)integer_value(a, value);
-	else if (view_is(key, "Flags"))
-		rec->bsd_flags = (uint32_t)integer_value(a, value);
-	else if (view_is(key, "ProtectionClass"))
-		rec->protection_class = (uint8_t)integer_value(a, value);
-	else if (view_is(key, "Target"))
-		return target_value(rec, a, value);
-	else if (view_is(key, "TargetBytes")) {
-		/* ours: a target that is no text, whose Target is spoilt */
-		if (data_value(a, value, &data))
-			rec->target = (struct mb_slice){ (const char *)data.ptr,
-							 data.len };
-	} else if (view_is(key, "EncryptionKey")) {
-		if (!data_value(a, value, &data))
-			return 0;
-		/* an unusable key must not pass for "no key" */
-		rec->wrapped_key_len = 1;
-		if (data.len == sizeof(rec->wrapped_key)) {
-			memcpy(rec->wrapped_key, data.ptr, data.len);
-			rec->wrapped_key_len = sizeof(rec->wrapped_key);
-		}
-	} else if (view_is(key, "Digest")) {
-		if (data_value(a, value, &data) &&
-		    (data.len == 20 || data.len == 32)) {
-			memcpy(rec->digest, data.ptr, data.len);
-			rec->digest_len = (uint8_t)data.len;
-		}
-	} else if (view_is(key, "ExtendedAttributes")) {
-		if (data_value(a, value, &data)) {
-			rec->xattrs = (struct mb_slice){ (const char *)data.ptr,
-							 data.len };
-			rec->xattrs_form = MB_XATTRS_PLIST;
-		}
+	if (view_is(key, "Target"))
+		return target_value(rec, a, *value);
+	if (view_is(key, "EncryptionKey")) {
+		if (data_value(a, *value, &data))
+			set_key(rec, data);
+		return 0;
 	}
+	if (view_is(key, "Digest")) {
+		if (data_value(a, *value, &data))
+			set_digest(rec, data);
+		return 0;
+	}
+	/* ours: a target that is no text, whose Target is spoilt */
+	if (view_is(key, "TargetBytes"))
+		slice = &rec->target;
+	else if (view_is(key, "ExtendedAttributes"))
+		slice = &rec->xattrs;
+	else
+		return 0;
+	if (!data_value(a, *value, &data))
+		return 0;
+	*slice = (struct mb_slice){ (const char *)data.ptr, data.len };
+	if (slice == &rec->xattrs)
+		rec->xattrs_form = MB_XATTRS_PLIST;
 	return 0;
+}
+
+/* By the length of the key: hardly two fields have the same. */
+static int set_field(struct mb_record *rec, const struct archive *a,
+		     struct view key, const struct bplist_obj *value)
+{
+	switch (key.len) {
+	case 4:
+		if (view_is(key, "Mode"))
+			rec->mode = (uint32_t)integer_value(a, value);
+		else if (view_is(key, "Size"))
+			rec->size = integer_value(a, value);
+		return 0;
+	case 5:
+		if (view_is(key, "Birth"))
+			rec->birth = time_value(a, value);
+		else if (view_is(key, "Flags"))
+			rec->bsd_flags = (uint32_t)integer_value(a, value);
+		return 0;
+	case 7:
+		if (view_is(key, "GroupID"))
+			rec->gid = (uint32_t)integer_value(a, value);
+		return 0;
+	case 12:
+		if (view_is(key, "LastModified"))
+			rec->mtime = time_value(a, value);
+		return 0;
+	case 15:
+		if (view_is(key, "ProtectionClass"))
+			rec->protection_class =
+				(uint8_t)integer_value(a, value);
+		return 0;
+	case 16:
+		if (view_is(key, "LastStatusChange"))
+			rec->ctime = time_value(a, value);
+		return 0;
+	case 6:
+		if (!view_is(key, "UserID"))
+			break;
+		rec->uid = (uint32_t)integer_value(a, value);
+		return 0;
+	case 11:
+		if (!view_is(key, "InodeNumber"))
+			break;
+		rec->inode = (uint64_t)integer_value(a, value);
+		return 0;
+	}
+	return set_bytes(rec, a, key, value);
 }
 
 int mbfile_decode(struct mb_record *rec, struct view blob)
@@ -237,7 +297,7 @@ int mbfile_decode(struct mb_record *rec, struct view blob)
 			return rc;
 		if (key.type != BPLIST_ASCII)
 			continue;
-		rc = set_field(rec, &a, key.data, value);
+		rc = set_field(rec, &a, key.data, &value);
 		if (rc < 0)
 			return rc;
 	}

@@ -7,10 +7,17 @@
 #define TRAILER_LEN 32
 #define MAGIC_LEN 8
 
-static uint64_t be_number(const uint8_t *p, size_t len)
+/* References have one byte in a small list, offsets two, times four. */
+static inline uint64_t be_number(const uint8_t *p, size_t len)
 {
 	uint64_t n = 0;
 
+	if (len == 1)
+		return p[0];
+	if (len == 2)
+		return (uint32_t)p[0] << 8 | p[1];
+	if (len == 4)
+		return (uint32_t)p[0] << 24 | p[1] << 16 | p[2] << 8 | p[3];
 	for (size_t i = 0; i < len; i++)
 		n = n << 8 | p[i];
 	return n;
@@ -44,7 +51,7 @@ int bplist_open(struct bplist *bp, struct view data)
 }
 
 /* Lengths up to 14 are in the marker, others in an integer behind it. */
-static bool take_count(struct cursor *c, uint8_t marker, uint64_t *count)
+static inline bool take_count(struct cursor *c, uint8_t marker, uint64_t *count)
 {
 	uint8_t int_marker;
 	struct view v;
@@ -61,8 +68,8 @@ static bool take_count(struct cursor *c, uint8_t marker, uint64_t *count)
 	return true;
 }
 
-static bool take_items(struct cursor *c, uint8_t marker, size_t item_size,
-		       struct bplist_obj *out)
+static inline bool take_items(struct cursor *c, uint8_t marker,
+			      size_t item_size, struct bplist_obj *out)
 {
 	if (!take_count(c, marker, &out->count) ||
 	    out->count > cursor_left(c) / item_size)
@@ -123,20 +130,41 @@ static bool take_real(struct cursor *c, uint8_t marker, double *out)
 	}
 }
 
+/* The bytes from an object on, to where objects end. */
+static inline bool locate(const struct bplist *bp, uint64_t ref,
+			  struct cursor *out)
+{
+	uint64_t off;
+
+	if (ref >= bp->count)
+		return false;
+	off = be_number(bp->table + ref * bp->offset_size, bp->offset_size);
+	if (off < MAGIC_LEN || off >= bp->data.len)
+		return false;
+	*out = cursor_over(view_of(bp->data.ptr + off, bp->data.len - off));
+	return true;
+}
+
+/* Text that is short enough for its length to be in the marker, as keys are. */
+static inline bool short_text(const struct cursor *c, struct view *text)
+{
+	size_t len = *c->ptr & 0x0f;
+
+	if (*c->ptr >> 4 != 0x5 || len == 0x0f || len >= cursor_left(c))
+		return false;
+	*text = view_of(c->ptr + 1, len);
+	return true;
+}
+
 int bplist_get(const struct bplist *bp, uint64_t ref, struct bplist_obj *out)
 {
 	struct cursor c;
-	uint64_t off;
 	uint8_t marker;
 	struct view v;
 	bool good = true;
 
-	if (ref >= bp->count)
+	if (!locate(bp, ref, &c))
 		return -EBADMSG;
-	off = be_number(bp->table + ref * bp->offset_size, bp->offset_size);
-	if (off < MAGIC_LEN || off >= bp->data.len)
-		return -EBADMSG;
-	c = cursor_over(view_of(bp->data.ptr + off, bp->data.len - off));
 	*out = (struct bplist_obj){ 0 };
 	if (!cursor_u8(&c, &marker))
 		return -EBADMSG;
@@ -199,10 +227,25 @@ int bplist_get(const struct bplist *bp, uint64_t ref, struct bplist_obj *out)
 	return good ? 0 : -EBADMSG;
 }
 
-static uint64_t ref_at(const struct bplist *bp, const struct bplist_obj *o,
-		       uint64_t at)
+static inline uint64_t ref_at(const struct bplist *bp,
+			      const struct bplist_obj *o, uint64_t at)
 {
 	return be_number(o->data.ptr + at * bp->ref_size, bp->ref_size);
+}
+
+/* bplist_get for what is likely to be short text. */
+static inline int get_key(const struct bplist *bp, uint64_t ref,
+			  struct bplist_obj *out)
+{
+	struct cursor c;
+	struct view text;
+
+	if (!locate(bp, ref, &c) || !short_text(&c, &text))
+		return bplist_get(bp, ref, out);
+	*out = (struct bplist_obj){ .type = BPLIST_ASCII,
+				    .data = text,
+				    .count = text.len };
+	return 0;
 }
 
 int bplist_item(const struct bplist *bp, const struct bplist_obj *container,
@@ -220,25 +263,37 @@ int bplist_pair(const struct bplist *bp, const struct bplist_obj *dict,
 
 	if (dict->type != BPLIST_DICT || at >= dict->count)
 		return -EBADMSG;
-	rc = bplist_get(bp, ref_at(bp, dict, at), key);
+	rc = get_key(bp, ref_at(bp, dict, at), key);
 	if (rc < 0)
 		return rc;
 	return bplist_get(bp, ref_at(bp, dict, dict->count + at), value);
 }
 
+/* Is this object the key? 1, 0, or -EBADMSG. */
+static inline int is_key(const struct bplist *bp, uint64_t ref, struct view key)
+{
+	struct bplist_obj o;
+	int rc = get_key(bp, ref, &o);
+
+	if (rc < 0)
+		return rc;
+	return o.type == BPLIST_ASCII && o.data.len == key.len &&
+	       !memcmp(o.data.ptr, key.ptr, key.len);
+}
+
 int bplist_lookup(const struct bplist *bp, const struct bplist_obj *dict,
 		  const char *key, struct bplist_obj *value)
 {
-	struct bplist_obj k;
+	struct view text = view_of(key, strlen(key));
 	int rc;
 
 	if (dict->type != BPLIST_DICT)
 		return -EBADMSG;
 	for (uint64_t i = 0; i < dict->count; i++) {
-		rc = bplist_get(bp, ref_at(bp, dict, i), &k);
+		rc = is_key(bp, ref_at(bp, dict, i), text);
 		if (rc < 0)
 			return rc;
-		if (k.type == BPLIST_ASCII && view_is(k.data, key))
+		if (rc)
 			return bplist_get(bp, ref_at(bp, dict, dict->count + i),
 					  value);
 	}

@@ -4,15 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-bool cursor_take(struct cursor *c, size_t len, struct view *out)
-{
-	if (cursor_left(c) < len)
-		return false;
-	*out = view_of(c->ptr, len);
-	c->ptr += len;
-	return true;
-}
-
 static bool take_be(struct cursor *c, size_t len, uint64_t *out)
 {
 	struct view v;
@@ -23,16 +14,6 @@ static bool take_be(struct cursor *c, size_t len, uint64_t *out)
 	for (size_t i = 0; i < len; i++)
 		n = n << 8 | v.ptr[i];
 	*out = n;
-	return true;
-}
-
-bool cursor_u8(struct cursor *c, uint8_t *out)
-{
-	uint64_t n;
-
-	if (!take_be(c, 1, &n))
-		return false;
-	*out = (uint8_t)n;
 	return true;
 }
 

@@ -49,11 +49,26 @@ static inline size_t cursor_left(const struct cursor *c)
 	return (size_t)(c->end - c->ptr);
 }
 
-bool cursor_take(struct cursor *c, size_t len, struct view *out);
+static inline bool cursor_take(struct cursor *c, size_t len, struct view *out)
+{
+	if (cursor_left(c) < len)
+		return false;
+	*out = view_of(c->ptr, len);
+	c->ptr += len;
+	return true;
+}
+
+static inline bool cursor_u8(struct cursor *c, uint8_t *out)
+{
+	if (c->ptr == c->end)
+		return false;
+	*out = *c->ptr++;
+	return true;
+}
+
 bool cursor_be16(struct cursor *c, uint16_t *out);
 bool cursor_be32(struct cursor *c, uint32_t *out);
 bool cursor_be64(struct cursor *c, uint64_t *out);
-bool cursor_u8(struct cursor *c, uint8_t *out);
 
 static inline uint32_t le32_at(const uint8_t *p)
 {
