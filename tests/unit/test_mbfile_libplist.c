@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Our reader of file records beside libplist: on each record of the golden
+ * backups, on the fuzz target's corpus, and on what damage makes of both.
+ */
+#include <dirent.h>
+
+#include "fixture.h"
+#include "libplist_record.h"
+#include "mb/tree.h"
+#include "mbfile.h"
+#include "record.h"
+#include "tap.h"
+
+static struct mb_record ours;
+
+static struct {
+	struct bytes archives[1000];
+	size_t count;
+} pool;
+
+static void into_pool(const void *ptr, size_t len)
+{
+	if (pool.count == COUNT(pool.archives))
+		abort();
+	add(&pool.archives[pool.count++], ptr, len);
+}
+
+/* ---- of the golden backups ---- */
+
+static void collect(struct mb_tree *tree, uint32_t dir)
+{
+	uint32_t first, count;
+	struct mb_err err;
+
+	if (!CHECK(!mb_tree_children(tree, dir, &first, &count, &err)))
+		return;
+	for (uint32_t node = first; node < first + count; node++) {
+		mb_auto(mb_record_release) struct mb_record rec = { 0 };
+
+		if (mb_tree_record(tree, node, &rec, &err) == 0 &&
+		    rec.archive.len)
+			into_pool(rec.archive.ptr, rec.archive.len);
+		if (mb_tree_get_type(tree, node) == MB_DIR)
+			collect(tree, node);
+	}
+}
+
+static void collect_golden(const char *shape)
+{
+	uint8_t key[MB_DERIVED_KEY_LEN];
+	struct mb_backup *backup = NULL;
+	struct mb_tree *tree = NULL;
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/%s/backup", GOLDEN, shape);
+	if (!CHECK(!mb_backup_open(&backup, path, NULL)))
+		return;
+	if (mb_backup_get_info(backup)->encrypted) {
+		CHECK_INT(mb_backup_derive(backup, "correct horse", 13, key,
+					   NULL),
+			  0);
+		CHECK_INT(mb_backup_unlock(backup, key, NULL), 0);
+	}
+	if (CHECK(!mb_backup_load(backup, NULL)) &&
+	    CHECK(!mb_tree_open(&tree, backup, MB_VIEW_DOMAINS, NULL)))
+		collect(tree, MB_ROOT);
+	mb_tree_free(tree);
+	mb_backup_free(backup);
+}
+
+/* ---- of the fuzz target ---- */
+
+static void collect_corpus(void)
+{
+	DIR *dir = opendir(CORPUS);
+	struct dirent *d;
+
+	if (!CHECK(dir))
+		return;
+	while ((d = readdir(dir))) {
+		struct bytes b;
+
+		if (d->d_name[0] == '.')
+			continue;
+		b = read_file(in(CORPUS, d->d_name));
+		into_pool(b.ptr, b.len);
+		drop(&b);
+	}
+	closedir(dir);
+}
+
+/* ---- the comparison ---- */
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+	/* libplist's dates have microseconds, cut off */
+	return a.tv_sec == b.tv_sec && labs(a.tv_nsec - b.tv_nsec) < 2000;
+}
+
+/* The first field in which two records differ; NULL if there is none. */
+static const char *difference(const struct mb_record *a,
+			      const struct mb_record *b)
+{
+#define DIFFERENT(field)          \
+	if (a->field != b->field) \
+	return #field
+	DIFFERENT(mode);
+	DIFFERENT(size);
+	DIFFERENT(uid);
+	DIFFERENT(gid);
+	DIFFERENT(inode);
+	DIFFERENT(bsd_flags);
+	DIFFERENT(protection_class);
+	DIFFERENT(wrapped_key_len);
+	DIFFERENT(digest_len);
+	DIFFERENT(xattrs_form);
+#undef DIFFERENT
+	if (!same_time(a->mtime, b->mtime))
+		return "mtime";
+	if (!same_time(a->ctime, b->ctime))
+		return "ctime";
+	if (!same_time(a->birth, b->birth))
+		return "birth";
+	if (memcmp(a->wrapped_key, b->wrapped_key, sizeof(a->wrapped_key)))
+		return "wrapped_key";
+	if (memcmp(a->digest, b->digest, sizeof(a->digest)))
+		return "digest";
+	if (!mb_slice_equal(a->target, b->target))
+		return "target";
+	if (!mb_slice_equal(a->xattrs, b->xattrs))
+		return "xattrs";
+	return NULL;
+}
+
+/* A key twice in one dictionary: libplist finds the first, we the last. */
+static bool has_twins(plist_t node)
+{
+	plist_dict_iter iter = NULL;
+	plist_t value = NULL;
+	char *keys[64];
+	uint32_t count = 0;
+	bool twins = false;
+
+	if (plist_get_node_type(node) == PLIST_ARRAY) {
+		for (uint32_t i = 0; i < plist_array_get_size(node); i++)
+			twins |= has_twins(plist_array_get_item(node, i));
+		return twins;
+	}
+	if (plist_get_node_type(node) != PLIST_DICT)
+		return false;
+	plist_dict_new_iter(node, &iter);
+	do {
+		plist_dict_next_item(node, iter, &keys[count], &value);
+		if (!value)
+			break;
+		twins |= has_twins(value);
+		for (uint32_t i = 0; i < count; i++)
+			twins |= !strcmp(keys[i], keys[count]);
+	} while (++count < COUNT(keys));
+	for (uint32_t i = 0; i < count; i++)
+		free(keys[i]);
+	free(iter);
+	return twins || count == COUNT(keys);
+}
+
+/* What makes libplist's view another one, as no writer's archive does. */
+struct oddities {
+	bool in_magic; /* an object within "bplist00", which we refuse */
+	bool wide;     /* an integer of 16 bytes: cut off, we saturate */
+	bool date;     /* 32 bits hold few of those that damage makes */
+};
+
+static uint64_t number_at(const uint8_t *p, size_t len)
+{
+	uint64_t n = 0;
+
+	while (len--)
+		n = n << 8 | *p++;
+	return n;
+}
+
+/* @b: can be read by one of us, so that its table is where it says */
+static struct oddities look_at_objects(const struct bytes *b)
+{
+	const uint8_t *trailer = b->ptr + b->len - 32;
+	uint64_t count = number_at(trailer + 8, 8);
+	uint64_t table = number_at(trailer + 24, 8);
+	size_t size = trailer[6];
+	struct oddities odd = { 0 };
+
+	for (uint64_t i = 0; i < count; i++) {
+		uint64_t off = number_at(b->ptr + table + i * size, size);
+
+		odd.in_magic |= off < 8;
+		if (off < b->len) {
+			odd.wide |= b->ptr[off] == 0x14;
+			odd.date |= b->ptr[off] >> 4 == 0x3;
+		}
+	}
+	return odd;
+}
+
+/* Text of libplist ends at the first NUL. */
+static bool has_nul(struct mb_slice s)
+{
+	return s.len && memchr(s.ptr, 0, s.len);
+}
+
+static struct {
+	unsigned both, odd, ours, theirs, none;
+} readable;
+
+/* What both can read says the same to both. */
+static void compare(const struct bytes *b, const char *what, size_t which)
+{
+	struct mb_record theirs = { 0 };
+	struct oddities odd;
+	const char *differs;
+	plist_t archive;
+	int rc;
+
+	if (record_reset(&ours, MBFILE_ROOM(b->len)) < 0)
+		abort();
+	rc = mbfile_decode(&ours, view_of(b->ptr, b->len));
+	archive = libplist_record(&theirs, b->ptr, b->len);
+	if (archive && rc == 0) {
+		readable.both++;
+		differs = difference(&ours, &theirs);
+		odd = look_at_objects(b);
+		if (differs && (odd.wide || odd.date || has_twins(archive) ||
+				has_nul(ours.target)))
+			readable.odd++;
+		else
+			CHECK_AT(!differs, "%s %zu: %s", what, which, differs);
+	} else if (archive) {
+		readable.theirs++;
+		CHECK_AT(look_at_objects(b).in_magic,
+			 "%s %zu: only libplist reads it", what, which);
+	} else if (rc == 0) {
+		readable.ours++;
+	} else {
+		readable.none++;
+	}
+	plist_free(archive);
+}
+
+CASE(every_record_of_the_golden_backups)
+{
+	static const char *const shapes[] = { "db-plain", "db-encrypted",
+					      "db-ios10" };
+
+	for (size_t i = 0; i < COUNT(shapes); i++)
+		collect_golden(shapes[i]);
+	for (size_t i = 0; i < pool.count; i++)
+		compare(&pool.archives[i], "archive", i);
+	CHECK(pool.count > 300);
+	CHECK_INT(readable.both, pool.count);
+	CHECK_INT(readable.odd, 0);
+}
+
+CASE(what_fuzzing_began_with)
+{
+	size_t golden = pool.count;
+
+	collect_corpus();
+	CHECK(pool.count > golden);
+	for (size_t i = golden; i < pool.count; i++)
+		compare(&pool.archives[i], "input", i - golden);
+}
+
+CASE(what_damage_makes_of_them)
+{
+	size_t rounds = getenv("LARDER_TEST_QUICK") ? 2000 : 200000;
+
+	memset(&readable, 0, sizeof(readable));
+	for (size_t i = 0; i < rounds; i++) {
+		const struct bytes *whole = &pool.archives[dice() % pool.count];
+		struct bytes b = { malloc(whole->len), whole->len, 0 };
+
+		/* just as long, so that a sanitizer sees one byte more */
+		if (!b.ptr)
+			abort();
+		memcpy(b.ptr, whole->ptr, b.len);
+		for (uint32_t n = 1 + dice() % 3; n; n--)
+			b.ptr[dice() % b.len] = (uint8_t)dice();
+		compare(&b, "damage", i);
+		drop(&b);
+	}
+	printf("# %u read by both, %u of them oddly; "
+	       "%u by us, %u by libplist, %u by none\n",
+	       readable.both, readable.odd, readable.ours, readable.theirs,
+	       readable.none);
+	CHECK(readable.both > rounds / 4);
+	CHECK(readable.odd < readable.both / 100);
+}
+
+int main(void)
+{
+	RUN(every_record_of_the_golden_backups);
+	RUN(what_fuzzing_began_with);
+	RUN(what_damage_makes_of_them);
+	for (size_t i = 0; i < pool.count; i++)
+		drop(&pool.archives[i]);
+	mb_record_release(&ours);
+	return tap_end();
+}
