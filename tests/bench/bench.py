@@ -291,6 +291,7 @@ class Bench:
         self.settle_seconds = 0 if args.quick else SETTLE_SECONDS
         self.busy = []          # before and after each round of a group
         self.larderfs, self.larder = args.larderfs, args.larder
+        self.decode = args.decode
         self.work = work
         self.mnt = work / "mnt"
         self.mnt.mkdir(exist_ok=True)
@@ -755,6 +756,27 @@ def unlock_rows(bench):
                    openssl, Goal(0.45, 0.37, False))
 
 
+def decode_rows(bench):
+    """File records: what a listing decodes for each of its entries."""
+    what, peer = "decode of a file record", "libplist"
+    goal = Goal(0.12, 0.05, False)
+    if not os.access(bench.decode, os.X_OK):
+        yield Row(what, peer, goal=goal, note=f"{bench.decode} is not built")
+        return
+    backup = bench.backup("records-20000", "db-encrypted", "--profile",
+                          "scale", "--files", 20000, "--no-payloads")
+    manifest_db = bench.plain_copy_of_manifest(backup) / "Manifest.db"
+    ours, libplist = [], []
+    for _ in bench.rounds():
+        took, took_libplist, count = run(bench.decode, manifest_db).split()
+        ours.append(float(took) / int(count))
+        libplist.append(float(took_libplist) / int(count))
+    row = duration(what, peer, ours, libplist, goal)
+    yield dataclasses.replace(
+        row, larder=f"{statistics.median(ours) * 1e9:.0f} ns",
+        beside=f"{statistics.median(libplist) * 1e9:.0f} ns")
+
+
 def client_rows(what, runs, goal):
     """The whole command, and what of it the client itself has used."""
     ours, theirs = (devices.of(runs, name, "seconds")
@@ -839,7 +861,8 @@ def staging_rows(bench):
 GROUPS = {"manifest": manifest_rows, "tree": tree_rows,
           "encrypted": encrypted_file_rows, "plain": plain_file_rows,
           "small": small_file_rows, "unlock": unlock_rows,
-          "staging": staging_rows, "device": device_rows}
+          "decode": decode_rows, "staging": staging_rows,
+          "device": device_rows}
 
 
 # --- the machine -------------------------------------------------------------
@@ -939,6 +962,9 @@ def arguments():
                         help="larderfs with a newer FUSE library")
     parser.add_argument("--larder", metavar="PATH",
                         default=ROOT / "build/release/tools/larder")
+    parser.add_argument("--decode", metavar="PATH", type=pathlib.Path,
+                        default=ROOT / "build/release/tests/bench/decode",
+                        help="what times the decoding of records")
     parser.add_argument("--work", metavar="DIR",
                         help="keep the data here, 5 GB, and use them again")
     parser.add_argument("--only", metavar="GROUP", action="append",
