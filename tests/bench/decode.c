@@ -5,6 +5,7 @@
  * at first. Prints the seconds of each, and how many records there are.
  */
 #include <err.h>
+#include <math.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,8 @@
 #include "mbfile.h"
 #include "record.h"
 
-#define TURN 500 /* records */
+#define TURN 100 /* records */
+#define TIMES 5
 
 static struct blob {
 	size_t at, len;
@@ -114,6 +116,20 @@ static double time_libplist(size_t from, size_t to)
 	return now() - begin;
 }
 
+/* The least counts: what else the machine does can only add to a time. */
+static void take_turns(struct mb_record *rec, size_t from, size_t to,
+		       double *ours, double *libplist)
+{
+	double least = INFINITY, least_libplist = INFINITY;
+
+	for (int i = 0; i < TIMES; i++) {
+		least = fmin(least, time_ours(rec, from, to));
+		least_libplist = fmin(least_libplist, time_libplist(from, to));
+	}
+	*ours += least;
+	*libplist += least_libplist;
+}
+
 int main(int argc, char **argv)
 {
 	double ours = 0, libplist = 0;
@@ -124,11 +140,9 @@ int main(int argc, char **argv)
 	load(argv[1]);
 	for (size_t i = 0; i < count; i++)
 		must_agree(i);
-	/* in turns, so that other work meets both */
 	for (size_t from = 0, to; from < count; from = to) {
 		to = from + TURN < count ? from + TURN : count;
-		ours += time_ours(&rec, from, to);
-		libplist += time_libplist(from, to);
+		take_turns(&rec, from, to, &ours, &libplist);
 	}
 	printf("%.9f %.9f %zu\n", ours, libplist, count);
 	mb_record_release(&rec);
