@@ -102,6 +102,22 @@ static int check_counts(const struct keybag *bag, struct mb_err *err)
 	return 0;
 }
 
+static int next_tag(struct cursor *c, uint32_t *tag, struct view *value,
+		    struct mb_err *err)
+{
+	uint32_t len;
+
+	if (!cursor_be32(c, tag) || !cursor_be32(c, &len))
+		return mb_err_set(err, -EBADMSG, "key bag: ends within a tag");
+	if (!cursor_take(c, len, value))
+		return mb_err_set(
+			err, -EBADMSG,
+			"key bag: %c%c%c%c of %u bytes runs past the end",
+			*tag >> 24, *tag >> 16 & 255, *tag >> 8 & 255,
+			*tag & 255, len);
+	return 0;
+}
+
 int keybag_decode(struct keybag *bag, struct view data, struct mb_err *err)
 {
 	struct cursor c = cursor_over(data);
@@ -110,19 +126,13 @@ int keybag_decode(struct keybag *bag, struct view data, struct mb_err *err)
 
 	*bag = (struct keybag){ 0 };
 	while (cursor_left(&c)) {
-		uint32_t tag, len;
 		struct view value;
+		uint32_t tag;
 		bool good;
+		int rc = next_tag(&c, &tag, &value, err);
 
-		if (!cursor_be32(&c, &tag) || !cursor_be32(&c, &len))
-			return mb_err_set(err, -EBADMSG,
-					  "key bag: ends within a tag");
-		if (!cursor_take(&c, len, &value))
-			return mb_err_set(
-				err, -EBADMSG,
-				"key bag: %c%c%c%c of %u bytes runs past the end",
-				tag >> 24, tag >> 16 & 255, tag >> 8 & 255,
-				tag & 255, len);
+		if (rc < 0)
+			return rc;
 		/* the first UUID is the bag's, each later one opens a class */
 		if (tag == tag_of("UUID") && !seen.seen_uuid) {
 			seen.seen_uuid = true;
@@ -142,9 +152,9 @@ int keybag_decode(struct keybag *bag, struct view data, struct mb_err *err)
 		}
 		if (!good)
 			return mb_err_set(err, -EBADMSG,
-					  "key bag: %c%c%c%c has %u bytes",
+					  "key bag: %c%c%c%c has %zu bytes",
 					  tag >> 24, tag >> 16 & 255,
-					  tag >> 8 & 255, tag & 255, len);
+					  tag >> 8 & 255, tag & 255, value.len);
 	}
 	if (!seen.seen_salt || !seen.seen_iterations)
 		return mb_err_set(
@@ -224,4 +234,84 @@ int keybag_encode(struct buf *out, const struct keybag *bag)
 	for (unsigned i = 0; i < bag->class_count; i++)
 		put_class(out, &bag->classes[i]);
 	return 0;
+}
+
+/* What stands in the place of a value; empty: the value itself. */
+static struct view value_in(const struct keybag *bag,
+			    const struct keybag_class *class, uint32_t tag,
+			    uint8_t number[4])
+{
+	if (class)
+		return tag == tag_of("WPKY") ?
+			       view_of(class->wrapped, sizeof(class->wrapped)) :
+			       view_of(NULL, 0);
+	if (tag == tag_of("SALT"))
+		return view_of(bag->salt, sizeof(bag->salt));
+	if (tag == tag_of("DPSL"))
+		return view_of(bag->double_salt, sizeof(bag->double_salt));
+	if (tag != tag_of("DPIC"))
+		return view_of(NULL, 0);
+	for (int i = 0; i < 4; i++)
+		number[i] = (uint8_t)(bag->double_iterations >> 8 * (3 - i));
+	return view_of(number, 4);
+}
+
+/* Does the tag open a class? The first UUID is the bag's. */
+static bool opens_class(uint32_t tag, bool *in_bag)
+{
+	bool opens = tag == tag_of("UUID") && *in_bag;
+
+	*in_bag |= tag == tag_of("UUID");
+	return opens;
+}
+
+/*
+ * The walk is the decoder's. What is replaced has been decoded, so it has its
+ * length, and of a tag that is there twice no old value stays behind.
+ */
+static int replace_values(uint8_t *stored, struct view data,
+			  const struct keybag *bag, struct mb_err *err)
+{
+	const struct keybag_class *class = NULL;
+	struct cursor c = cursor_over(data);
+	bool in_bag = false;
+	unsigned opened = 0;
+
+	while (cursor_left(&c)) {
+		struct view value, put;
+		uint8_t number[4];
+		uint32_t tag;
+		int rc = next_tag(&c, &tag, &value, err);
+
+		if (rc < 0)
+			return rc;
+		if (opens_class(tag, &in_bag))
+			class = opened < bag->class_count ?
+					&bag->classes[opened++] :
+					NULL;
+		put = value_in(bag, class, tag, number);
+		if (put.len && put.len != value.len)
+			return mb_err_set(err, -EBADMSG,
+					  "key bag: not the one it was");
+		if (put.len)
+			memcpy(stored + (value.ptr - data.ptr), put.ptr,
+			       put.len);
+	}
+	return opened == bag->class_count ?
+		       0 :
+		       mb_err_set(err, -EBADMSG, "key bag: not the one it was");
+}
+
+int keybag_replace(struct buf *out, struct view data, const struct keybag *bag,
+		   struct mb_err *err)
+{
+	size_t begin = out->len;
+	int rc;
+
+	if (buf_add(out, data.ptr, data.len) < 0)
+		return mb_err_set(err, -ENOMEM, "out of memory");
+	rc = replace_values(out->ptr + begin, data, bag, err);
+	if (rc < 0)
+		out->len = begin;
+	return rc;
 }

@@ -69,10 +69,25 @@ int keybag_decode(struct keybag *bag, struct view data, struct mb_err *err);
  * Tags are in the order in which devices write them, classes in that of the
  * bag. A bag that holds no other tags, in that order, is the same bytes after
  * it was decoded. Tags that we do not know are not in the struct: where a bag
- * is to stay as it is, keep its bytes.
+ * is to stay as it is, keep its bytes (keybag_replace).
  *
  * Returns 0 or -ENOMEM, @out then unchanged.
  */
 int keybag_encode(struct buf *out, const struct keybag *bag);
+
+/*
+ * keybag_replace - a stored bag with other salts and wrapped keys, appended
+ * @data: the stored bag
+ * @bag: what keybag_decode made of it, with other values for the salts, the
+ *	count of the second derivation, and the wrapped keys of its classes
+ *
+ * Everything else is the same bytes in the same order, also what we do not
+ * know.
+ *
+ * Returns 0; -EBADMSG if @bag was not made of @data; -ENOMEM. @out is then
+ * unchanged.
+ */
+int keybag_replace(struct buf *out, struct view data, const struct keybag *bag,
+		   struct mb_err *err);
 
 #endif

@@ -69,6 +69,59 @@ int keyring_unlock(struct keyring *ring, const struct keybag *bag,
 	return 0;
 }
 
+/*
+ * A class that is also bound to the device takes part: its outer layer is the
+ * password's, and what is inside, the hardware's own, comes along as it is.
+ */
+static bool has_password_layer(const struct keybag_class *class)
+{
+	return class->has_key && class->wrap & KEYBAG_WRAP_PASSWORD;
+}
+
+static int rewrap(struct keybag_class *class, const uint8_t old_key[KEY_LEN],
+		  const uint8_t new_key[KEY_LEN])
+{
+	uint8_t inside[KEY_LEN];
+	int rc = crypto_unwrap(inside, old_key, class->wrapped);
+
+	if (rc == 0)
+		rc = crypto_wrap(class->wrapped, new_key, inside);
+	crypto_wipe(inside, sizeof(inside));
+	return rc;
+}
+
+int keyring_rewrap(struct keybag *bag, const uint8_t old_key[KEY_LEN],
+		   const uint8_t new_key[KEY_LEN], struct mb_err *err)
+{
+	struct keybag changed = *bag; /* holds nothing that is not stored */
+	unsigned count = 0, rejected = 0;
+	uint32_t rejected_class = 0;
+
+	for (unsigned i = 0; i < changed.class_count; i++) {
+		struct keybag_class *class = &changed.classes[i];
+		int rc;
+
+		if (!has_password_layer(class))
+			continue;
+		rc = rewrap(class, old_key, new_key);
+		if (rc < 0 && rc != -EKEYREJECTED)
+			return mb_err_set(err, rc, "cipher library failed");
+		if (rc < 0) {
+			rejected_class = class->number;
+			rejected++;
+		}
+		count++;
+	}
+	if (!count || rejected == count)
+		return mb_err_set(err, -EKEYREJECTED, "wrong password");
+	if (rejected)
+		return mb_err_set(err, -EBADMSG,
+				  "key bag: key of class %u is damaged",
+				  rejected_class);
+	*bag = changed;
+	return (int)count;
+}
+
 static const uint8_t *class_key(const struct keyring *ring, uint32_t number)
 {
 	for (unsigned i = 0; i < ring->count; i++)

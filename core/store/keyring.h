@@ -33,6 +33,17 @@ int keyring_unlock(struct keyring *ring, const struct keybag *bag,
 		   const uint8_t key[KEY_LEN], struct mb_err *err);
 
 /*
+ * keyring_rewrap - the classes of a bag under another derived key
+ * @bag: its wrapped keys are replaced, those bound to the device included: of
+ *	these the password's layer
+ *
+ * Returns how many; -EKEYREJECTED if @old_key opens none; -EBADMSG if it opens
+ * only some. The bag is then unchanged.
+ */
+int keyring_rewrap(struct keybag *bag, const uint8_t old_key[KEY_LEN],
+		   const uint8_t new_key[KEY_LEN], struct mb_err *err);
+
+/*
  * keyring_unwrap - a file key or the manifest key (WRAPPED KEYS)
  * @other_class: tried if the stored class does not fit; 0 for none
  *
