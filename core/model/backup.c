@@ -307,7 +307,16 @@ static int detect(struct mb_backup *b, const struct manifest_plist *plist,
 	return 0;
 }
 
-int mb_backup_open(struct mb_backup **out, const char *path, struct mb_err *err)
+/* The folder with the Manifest.plist that counts; -1: there is none. */
+static int find_list(const struct mb_backup *b)
+{
+	if (has_file(b->snapshot_fd, "Manifest.plist"))
+		return b->snapshot_fd;
+	return has_file(b->dir_fd, "Manifest.plist") ? b->dir_fd : -1;
+}
+
+int backup_open_with(struct mb_backup **out, const char *path, int list_fd,
+		     struct mb_err *err)
 {
 	mb_auto(mb_backup_free) struct mb_backup *b = calloc(1, sizeof(*b));
 	mb_auto(manifest_plist_release) struct manifest_plist plist = { 0 };
@@ -329,10 +338,7 @@ int mb_backup_open(struct mb_backup **out, const char *path, struct mb_err *err)
 	    !has_file(b->manifest_fd, "Manifest.mbdb"))
 		return explain_absence(b, path, err);
 
-	if (has_file(b->snapshot_fd, "Manifest.plist"))
-		b->plist_fd = b->snapshot_fd;
-	else if (has_file(b->dir_fd, "Manifest.plist"))
-		b->plist_fd = b->dir_fd;
+	b->plist_fd = list_fd >= 0 ? list_fd : find_list(b);
 	has_plist = b->plist_fd >= 0;
 	if (has_plist) {
 		rc = manifest_plist_read(&plist, b->plist_fd, "Manifest.plist",
@@ -356,6 +362,11 @@ int mb_backup_open(struct mb_backup **out, const char *path, struct mb_err *err)
 	read_info(b, &plist);
 	*out = mb_steal(&b);
 	return 0;
+}
+
+int mb_backup_open(struct mb_backup **out, const char *path, struct mb_err *err)
+{
+	return backup_open_with(out, path, -1, err);
 }
 
 static void unload(struct mb_backup *b)

@@ -41,6 +41,13 @@ struct mb_backup {
 	unsigned early_count;
 };
 
+/*
+ * backup_open_with - mb_backup_open with a Manifest.plist of another folder
+ * @list_fd: that folder, borrowed until the backup is freed; -1: as always
+ */
+int backup_open_with(struct mb_backup **out, const char *path, int list_fd,
+		     struct mb_err *err);
+
 /* Pass a line on; nothing that ends up in it needs to be printable. */
 void backup_note(struct mb_backup *backup, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
