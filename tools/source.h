@@ -31,7 +31,7 @@ int source_open(struct source **out, const char *path, const char *base,
 void source_free(struct source *s);
 MB_DEFINE_AUTO(struct source, source_free)
 
-/* Told what is odd or damaged: the shown path, and a line. */
+/* Told what is odd or damaged: the shown path, and a line; by any thread. */
 struct source_observer {
 	void (*odd)(void *arg, const char *path, const char *line);
 	/* of entries that are as in the base; NULL: not looked for */
@@ -88,7 +88,11 @@ const struct source_totals *source_get_totals(const struct source *s);
 /* Domains with entries, sorted; borrowed. */
 size_t source_get_domains(const struct source *s, struct mb_slice **out);
 
-/* source_write - pass entry @i to a writer; errors of both */
+/*
+ * source_write - pass entry @i to a writer; errors of both
+ *
+ * Safe from several threads, as is the observer of what is odd.
+ */
 int source_write(struct source *s, size_t i, struct mb_writer *writer,
 		 struct mb_err *err);
 

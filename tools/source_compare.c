@@ -6,6 +6,8 @@
 
 #include "source_inside.h"
 
+#define READ_PIECE (256 * 1024)
+
 /* Entries by domain and path: open addressing, at most half full. */
 struct lookup {
 	struct slot {
@@ -109,6 +111,23 @@ static bool same_time(struct timespec a, struct timespec b)
 	return a.tv_sec == b.tv_sec;
 }
 
+/* To the end, which is more than a check of it: the source can be damaged. */
+static bool can_be_read(struct judge *j, const struct mb_record *rec)
+{
+	mb_auto(mb_reader_free) struct mb_reader *reader = NULL;
+	mb_auto(free) char *piece = malloc(READ_PIECE);
+	int64_t off = 0;
+	ssize_t n;
+
+	if (!piece || mb_reader_open(&reader, j->s->base, rec, NULL) < 0)
+		return !piece;
+	do {
+		n = mb_reader_pread(reader, piece, READ_PIECE, off);
+		off += n > 0 ? n : 0;
+	} while (n > 0 && !(j->cancelled && j->cancelled()));
+	return n == 0;
+}
+
 static int compare_kept(struct judge *j, struct mb_err *err)
 {
 	const struct mb_record *a = &j->ours, *b = &j->theirs;
@@ -120,7 +139,7 @@ static int compare_kept(struct judge *j, struct mb_err *err)
 		return differs(j, b, "its record differs", err);
 	/* what is damaged there cannot be whole here */
 	if (mb_reader_check(j->backup, b, &why) < 0 &&
-	    mb_reader_check(j->s->base, a, NULL) == 0)
+	    mb_reader_check(j->s->base, a, NULL) == 0 && can_be_read(j, a))
 		return differs(j, b, why.text, err);
 	return 0;
 }

@@ -2,21 +2,64 @@
 #include "stage.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "crew.h"
 
 MB_DEFINE_AUTO(struct mb_tree, mb_tree_free)
 
+struct writing {
+	struct stage *stage;
+	struct source *source;
+	bool (*cancelled)(void);
+	pthread_mutex_t lock;
+	atomic_int rc; /* of the first that failed; the others are given up */
+	struct mb_err err;
+};
+
+static void writing_failed(struct writing *w, int rc, const struct mb_err *err)
+{
+	pthread_mutex_lock(&w->lock);
+	if (!w->rc) {
+		w->err = *err;
+		w->rc = rc;
+	}
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void write_entry(void *arg, size_t i)
+{
+	struct writing *w = arg;
+	struct mb_err err;
+	int rc;
+
+	if (w->rc)
+		return;
+	rc = w->cancelled && w->cancelled() ?
+		     mb_err_set(&err, -ECANCELED, "cancelled") :
+		     source_write(w->source, i, w->stage->writer, &err);
+	if (rc < 0)
+		writing_failed(w, rc, &err);
+}
+
+/* Payloads do not depend on each other, so two threads make them. */
 static int write_all(struct stage *stage, struct source *source,
 		     const struct mb_writer_wish *wish, struct mb_err *err)
 {
-	uint64_t count = source_get_totals(source)->entries;
-	int rc = 0;
+	mb_auto(crew_free) struct crew *crew = NULL;
+	struct writing w = { .stage = stage,
+			     .source = source,
+			     .cancelled = wish->cancelled };
 
-	for (uint64_t i = 0; i < count && rc == 0; i++) {
-		if (wish->cancelled && wish->cancelled())
-			return mb_err_set(err, -ECANCELED, "cancelled");
-		rc = source_write(source, i, stage->writer, err);
-	}
-	return rc;
+	if (crew_open(&crew) < 0)
+		return mb_err_set(err, -ENOMEM, "out of memory");
+	pthread_mutex_init(&w.lock, NULL);
+	crew_each(crew, source_get_totals(source)->entries, 2, write_entry, &w);
+	pthread_mutex_destroy(&w.lock);
+	if (w.rc)
+		*err = w.err;
+	return w.rc;
 }
 
 static int open_made(struct stage *stage, struct mb_err *err)

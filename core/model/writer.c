@@ -155,11 +155,7 @@ int mb_writer_open(struct mb_writer **out, int dir_fd,
 	w->dir_fd = dir_fd;
 	w->wish = *wish;
 	w->like = wish->like;
-	w->sharing = (struct sharing){ .how = SHARE_LINK,
-				       .cancelled = wish->cancelled };
-	w->piece = malloc(CONTENT_PIECE);
-	if (!w->piece)
-		return writer_no_memory(err);
+	pthread_mutex_init(&w->lock, NULL);
 	rc = prepare_keys(w, err);
 	if (rc == 0)
 		rc = begin_manifest(w, err);
@@ -178,14 +174,45 @@ void mb_writer_free(struct mb_writer *w)
 	manifest_writer_free(w->manifest);
 	keyring_wipe(&w->keyring);
 	crypto_wipe(w->derived_key, sizeof(w->derived_key));
-	if (w->piece)
-		crypto_wipe(w->piece, CONTENT_PIECE);
-	free(w->piece);
+	while (w->free_seats) {
+		struct writer_seat *seat = w->free_seats;
+
+		w->free_seats = seat->next;
+		crypto_wipe(seat->piece, sizeof(seat->piece));
+		free(seat);
+	}
+	pthread_mutex_destroy(&w->lock);
 	buf_release(&w->new_keybag);
 	while (w->domain_count)
 		free(w->domains[--w->domain_count]);
 	free(w->domains);
 	free(w);
+}
+
+/* --- threads ------------------------------------------------------------- */
+
+struct writer_seat *writer_take_seat(struct mb_writer *w)
+{
+	struct writer_seat *seat;
+
+	pthread_mutex_lock(&w->lock);
+	seat = w->free_seats;
+	if (seat)
+		w->free_seats = seat->next;
+	pthread_mutex_unlock(&w->lock);
+	if (seat || !(seat = malloc(sizeof(*seat))))
+		return seat;
+	seat->sharing = (struct sharing){ .how = SHARE_LINK,
+					  .cancelled = w->wish.cancelled };
+	return seat;
+}
+
+void writer_leave_seat(struct mb_writer *w, struct writer_seat *seat)
+{
+	pthread_mutex_lock(&w->lock);
+	seat->next = w->free_seats;
+	w->free_seats = seat;
+	pthread_mutex_unlock(&w->lock);
 }
 
 /* --- records ------------------------------------------------------------- */
@@ -198,7 +225,8 @@ static int remember_domain(struct mb_writer *w, struct mb_slice domain)
 
 	if (!w->wish.partial)
 		return 0;
-	/* entries come domain by domain, so a look at the last will do */
+	/* entries come domain by domain, so a look at the last will do; where
+	 * two threads go from one to the next, one may be there twice */
 	if (w->domain_count) {
 		const char *last = w->domains[w->domain_count - 1];
 
@@ -225,11 +253,14 @@ static int add_row(struct mb_writer *w, const struct mb_record *rec,
 
 	if (!id.len)
 		id = (struct mb_slice){ rec->file_id, strlen(rec->file_id) };
+	pthread_mutex_lock(&w->lock);
 	rc = remember_domain(w, rec->domain);
 	if (rc < 0)
-		return writer_no_memory(err);
-	rc = manifest_add(w->manifest, id, rec->domain, rec->path, rec->type,
-			  archive, err);
+		writer_no_memory(err);
+	else
+		rc = manifest_add(w->manifest, id, rec->domain, rec->path,
+				  rec->type, archive, err);
+	pthread_mutex_unlock(&w->lock);
 	if (rc < 0)
 		return rc;
 	w->wish.counts->entries++;

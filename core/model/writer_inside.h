@@ -3,6 +3,8 @@
 #define WRITER_INSIDE_H
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "manifest_writer.h"
 #include "mb/writer.h"
@@ -12,6 +14,13 @@
 /* What writer.c shares with writer_payload.c. */
 
 #define CONTENT_PIECE (256 * 1024)
+
+/* What a thread needs for itself while it makes a payload. */
+struct writer_seat {
+	struct writer_seat *next;
+	struct sharing sharing;
+	uint8_t piece[CONTENT_PIECE];
+};
 
 struct mb_writer {
 	int dir_fd;
@@ -24,10 +33,12 @@ struct mb_writer {
 	struct buf new_keybag;	      /* as stored; empty: like's stays */
 	uint8_t derived_key[KEY_LEN]; /* of a new password */
 	uint8_t manifest_key[STORED_KEY_LEN];
+	atomic_uint_fast64_t folders[4]; /* a bit for each of 00 to ff */
+
+	/* what several threads share, under the lock */
+	pthread_mutex_t lock;
 	struct manifest_writer *manifest;
-	struct sharing sharing;
-	uint64_t folders[4]; /* a bit for each of 00 to ff that is there */
-	uint8_t *piece;	     /* CONTENT_PIECE bytes */
+	struct writer_seat *free_seats;
 	/* domains that have entries, each once; for wish.partial */
 	char **domains;
 	size_t domain_count;
@@ -48,6 +59,13 @@ void writer_note(struct mb_writer *w, const char *fmt, ...)
 
 /* The class that a key is wrapped under: the wanted one, or what comes close. */
 uint32_t writer_pick_class(const struct keyring *ring, uint32_t wanted);
+
+/*
+ * A seat for the calling thread, to be given back; NULL without memory. There
+ * are as many as there have been threads at a time.
+ */
+struct writer_seat *writer_take_seat(struct mb_writer *w);
+void writer_leave_seat(struct mb_writer *w, struct writer_seat *seat);
 
 /* --- writer_payload.c: each fills in what the record says of its payload -- */
 

@@ -24,12 +24,13 @@ static int make_place(struct mb_writer *w, char path[64], const char *file_id,
 	snprintf(path, 64, "%s/%s", folder, file_id);
 	if (!hex_decode(&first, 1, folder))
 		return place_failed(err, -EINVAL, path);
-	if (w->folders[first / 64] >> first % 64 & 1)
+	/* of two threads that find none, one makes it */
+	if (atomic_load(&w->folders[first / 64]) >> first % 64 & 1)
 		return 0;
 	rc = beneath_make_dir(w->dir_fd, folder, 0777);
 	if (rc < 0 && rc != -EEXIST)
 		return place_failed(err, rc, folder);
-	w->folders[first / 64] |= (uint64_t)1 << first % 64;
+	atomic_fetch_or(&w->folders[first / 64], (uint64_t)1 << first % 64);
 	return 0;
 }
 
@@ -39,7 +40,8 @@ static bool is_cancelled(const struct mb_writer *w)
 }
 
 static int copy_content(struct mb_writer *w, struct payload_writer *p,
-			const struct mb_content *content, int64_t *size)
+			uint8_t *piece, const struct mb_content *content,
+			int64_t *size)
 {
 	for (*size = 0;;) {
 		ssize_t n;
@@ -47,10 +49,10 @@ static int copy_content(struct mb_writer *w, struct payload_writer *p,
 
 		if (is_cancelled(w))
 			return -ECANCELED;
-		n = content->read(content->arg, w->piece, CONTENT_PIECE, *size);
+		n = content->read(content->arg, piece, CONTENT_PIECE, *size);
 		if (n <= 0)
 			return (int)n;
-		rc = payload_write(p, w->piece, (size_t)n);
+		rc = payload_write(p, piece, (size_t)n);
 		if (rc < 0)
 			return rc;
 		*size += n;
@@ -80,11 +82,16 @@ static int fill_payload(struct mb_writer *w, struct mb_record *rec,
 			const struct mb_content *content, struct mb_err *err)
 {
 	mb_auto(payload_writer_free) struct payload_writer *p = NULL;
+	struct writer_seat *seat;
 	int rc = payload_create(&p, w->dir_fd, path, key, rec->digest_len);
 
 	if (rc < 0)
 		return place_failed(err, rc, path);
-	rc = copy_content(w, p, content, &rec->size);
+	seat = writer_take_seat(w);
+	if (!seat)
+		return writer_no_memory(err);
+	rc = copy_content(w, p, seat->piece, content, &rec->size);
+	writer_leave_seat(w, seat);
 	if (rc == 0)
 		rc = payload_finish(p, rec->digest);
 	if (rc == -ECANCELED)
@@ -123,6 +130,8 @@ int writer_share_payload(struct mb_writer *w, const struct mb_record *rec,
 			 struct mb_err *err)
 {
 	struct payload_place from;
+	struct writer_seat *seat;
+	uint64_t copied;
 	char to[64];
 	int rc;
 
@@ -136,14 +145,20 @@ int writer_share_payload(struct mb_writer *w, const struct mb_record *rec,
 	if (rc < 0)
 		return mb_err_set(err, rc, "payload %s: %s", rec->file_id,
 				  strerror(-rc));
-	rc = share_file(&w->sharing, from.dir_fd, from.path, w->dir_fd, to);
+	seat = writer_take_seat(w);
+	if (!seat)
+		return writer_no_memory(err);
+	copied = seat->sharing.copied;
+	rc = share_file(&seat->sharing, from.dir_fd, from.path, w->dir_fd, to);
+	copied = seat->sharing.copied - copied;
+	writer_leave_seat(w, seat);
 	if (rc == -ECANCELED)
 		return mb_err_set(err, rc, "cancelled");
 	if (rc < 0)
 		return mb_err_set(err, rc, "payload %s: %s", rec->file_id,
 				  strerror(-rc));
 	w->wish.counts->shared++;
-	w->wish.counts->copied = w->sharing.copied;
+	w->wish.counts->copied += copied;
 	return 0;
 }
 
@@ -196,6 +211,7 @@ int writer_convert_payload(struct mb_writer *w, struct mb_record *rec,
 			*err = why;
 		return rc;
 	}
+	w->wish.counts->left_out++;
 	writer_note(w, "%.*s-%.*s: left without content: %s", SHOW(rec->domain),
 		    SHOW(rec->path), why.text);
 	rec->digest_len = 0;

@@ -12,7 +12,8 @@
  * It is in the newest form, Manifest.db with payloads in hashed folders,
  * whatever it is made from.
  *
- * One thread at a time uses a writer.
+ * Entries can be kept and added by several threads at once; everything else is
+ * done by one.
  */
 struct mb_writer;
 
@@ -25,10 +26,11 @@ enum mb_encryption {
 /* What has been written; another thread may look. */
 struct mb_writer_counts {
 	atomic_uint_fast64_t entries, files;
-	atomic_uint_fast64_t shared;  /* payloads */
-	atomic_uint_fast64_t copied;  /* of these, by copying */
-	atomic_uint_fast64_t written; /* payloads made anew */
-	atomic_uint_fast64_t bytes;   /* of these: of content */
+	atomic_uint_fast64_t shared;   /* payloads */
+	atomic_uint_fast64_t copied;   /* of these, by copying */
+	atomic_uint_fast64_t written;  /* payloads made anew */
+	atomic_uint_fast64_t bytes;    /* of these: of content */
+	atomic_uint_fast64_t left_out; /* that could not be converted */
 };
 
 struct mb_writer_wish {
@@ -50,7 +52,8 @@ struct mb_writer_wish {
 	const struct mb_backup_info *about;
 	/* counted up; borrowed until the writer is freed */
 	struct mb_writer_counts *counts;
-	/* asked now and then: true ends what is being done by -ECANCELED */
+	/* these two: from any thread that uses the writer.
+	 * Asked now and then: true ends what is being done by -ECANCELED */
 	bool (*cancelled)(void);
 	/* a line about what is odd but no error; may be NULL */
 	void (*note)(void *arg, const char *line);
