@@ -102,8 +102,7 @@ static int run(int argc, char **argv)
 	rc = packing_run(&p, &err);
 	if (rc < 0)
 		return packing_fail(&p, rc, &err);
-	packing_report(&p);
-	return finish_output();
+	return packing_report(&p);
 }
 
 const struct command cmd_pack = {

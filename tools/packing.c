@@ -174,6 +174,8 @@ static void print_summary(struct packing *p)
 	json_add_count(o, "payloads_shared", n->shared);
 	json_add_count(o, "payloads_copied", n->copied);
 	json_add_count(o, "payloads_written", n->written);
+	if (p->strict)
+		json_add_count(o, "payloads_left_out", n->left_out);
 	progress_add_seconds(p->work.progress, o);
 	progress_event(p->work.progress, o);
 }
@@ -201,12 +203,24 @@ static void say_summary(struct packing *p)
 			n->copied);
 }
 
-void packing_report(struct packing *p)
+int packing_report(struct packing *p)
 {
+	uint64_t left_out = p->strict ? p->stage.counts.left_out : 0;
+	int status;
+
 	if (p->common.json)
 		print_summary(p);
 	else if (!p->common.quiet)
 		say_summary(p);
+	status = finish_output();
+	if (!left_out || status)
+		return status;
+	if (!p->common.json)
+		fprintf(stderr,
+			"larder: %" PRIu64
+			" files are there without their content, which could not be read\n",
+			left_out);
+	return EXIT_DAMAGED;
 }
 
 /* --- options ------------------------------------------------------------- */

@@ -21,6 +21,7 @@ struct packing {
 	const char *new_passfile; /* NULL: asked for */
 	uint32_t iterations;	  /* 0: as devices have */
 	struct selection selection;
+	bool strict; /* payloads that had to be left out are damage */
 
 	/* private */
 	struct work work;
@@ -36,8 +37,8 @@ int packing_run(struct packing *p, struct mb_err *err);
 /* packing_fail - say why packing_run failed; returns the exit status */
 int packing_fail(struct packing *p, int rc, const struct mb_err *err);
 
-/* What there is now: on standard output, in either form. */
-void packing_report(struct packing *p);
+/* packing_report - what there is now, on standard output; the exit status */
+int packing_report(struct packing *p);
 
 void packing_release(struct packing *p);
 MB_DEFINE_AUTO_VALUE(struct packing, packing_release)

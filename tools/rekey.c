@@ -242,8 +242,7 @@ static int convert(struct packing *p)
 		rc = packing_run(p, &err);
 	if (rc < 0)
 		return packing_fail(p, rc, &err);
-	packing_report(p);
-	return finish_output();
+	return packing_report(p);
 }
 
 /* --- options ------------------------------------------------------------- */
@@ -313,7 +312,7 @@ static int parse(struct packing *p, int argc, char **argv)
 
 static int run(int argc, char **argv)
 {
-	mb_auto(packing_release) struct packing p = { 0 };
+	mb_auto(packing_release) struct packing p = { .strict = true };
 	int rc = parse(&p, argc, argv);
 
 	if (rc)
