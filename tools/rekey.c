@@ -190,6 +190,8 @@ static void report(const struct change *c)
 		json_print(o);
 		return;
 	}
+	if (c->wish->common.quiet)
+		return;
 	print_name(path, strlen(path));
 	putchar('\n');
 	say(&c->wish->common,

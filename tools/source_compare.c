@@ -128,12 +128,31 @@ static bool can_be_read(struct judge *j, const struct mb_record *rec)
 	return n == 0;
 }
 
+static int64_t true_size(struct mb_backup *backup, const struct mb_record *rec)
+{
+	mb_auto(mb_reader_free) struct mb_reader *reader = NULL;
+
+	return mb_reader_open(&reader, backup, rec, NULL) < 0 ?
+		       -1 :
+		       mb_reader_get_size(reader);
+}
+
+/* Where the recorded size was not the true one, it may have been put right. */
+static bool same_size(struct judge *j)
+{
+	const struct mb_record *a = &j->ours, *b = &j->theirs;
+
+	return a->size == b->size ||
+	       (b->type == MB_FILE && true_size(j->s->base, a) == b->size &&
+		true_size(j->backup, b) == b->size);
+}
+
 static int compare_kept(struct judge *j, struct mb_err *err)
 {
 	const struct mb_record *a = &j->ours, *b = &j->theirs;
 	struct mb_err why;
 
-	if (a->type != b->type || a->mode != b->mode || a->size != b->size ||
+	if (a->type != b->type || a->mode != b->mode || !same_size(j) ||
 	    !same_time(a->mtime, b->mtime) || a->uid != b->uid ||
 	    a->gid != b->gid || !mb_slice_equal(a->target, b->target))
 		return differs(j, b, "its record differs", err);

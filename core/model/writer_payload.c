@@ -201,9 +201,14 @@ int writer_convert_payload(struct mb_writer *w, struct mb_record *rec,
 	if (rc == 0)
 		rc = writer_write_payload(w, rec, &content, &why);
 	if (rc == 0) {
-		/* it is what the entry looks like that is kept */
+		/*
+		 * It is what the entry looks like that is kept. But in clear
+		 * there is no padding to tell that a file is shorter than was
+		 * recorded: it would pass for cut off.
+		 */
 		rec->digest_len = digest_len;
-		rec->size = size;
+		if (w->encrypted || rec->size > size)
+			rec->size = size;
 		return 0;
 	}
 	if (!kept.failed || !is_damage(rc)) {
