@@ -285,10 +285,8 @@ static int replace_values(uint8_t *stored, struct view data,
 
 		if (rc < 0)
 			return rc;
-		if (opens_class(tag, &in_bag))
-			class = opened < bag->class_count ?
-					&bag->classes[opened++] :
-					NULL;
+		if (opens_class(tag, &in_bag) && opened++ < bag->class_count)
+			class = &bag->classes[opened - 1];
 		put = value_in(bag, class, tag, number);
 		if (put.len && put.len != value.len)
 			return mb_err_set(err, -EBADMSG,

@@ -365,21 +365,6 @@ static int clear(int work_fd)
 	return 0;
 }
 
-static int open_aside(const struct mb_rekey *r, struct mb_err *err)
-{
-	int fd = workdir_open(r->backup->dir_fd, ASIDE, err), rc;
-
-	if (fd < 0)
-		return fd;
-	/* of a run that was killed */
-	rc = clear(fd);
-	if (rc < 0) {
-		close(fd);
-		return mb_err_set(err, rc, ASIDE ": %s", strerror(-rc));
-	}
-	return fd;
-}
-
 /* The old list opens with the old password: it must not stay unnoticed. */
 static void remove_aside(const struct mb_rekey *r)
 {
@@ -401,6 +386,9 @@ static int change(const struct mb_rekey *r, int work_fd,
 
 	if (rc == 0)
 		rc = make_list(r, &list, err);
+	/* of a run that was killed */
+	if (rc == 0 && (rc = clear(work_fd)) < 0)
+		mb_err_set(err, rc, ASIDE ": %s", strerror(-rc));
 	if (rc < 0)
 		return rc;
 	rc = write_aside(r, work_fd, &list);
@@ -426,7 +414,7 @@ int mb_rekey_commit(struct mb_rekey *r, const uint8_t old_key[KEY_LEN],
 		return rc;
 	rc = classes = keyring_rewrap(&r->bag, old_key, r->new_key, err);
 	if (rc >= 0)
-		rc = work_fd = open_aside(r, err);
+		rc = work_fd = workdir_open(b->dir_fd, ASIDE, err);
 	if (rc >= 0) {
 		rc = change(r, work_fd, old_key, err);
 		remove_aside(r);

@@ -28,6 +28,29 @@ static void go_round(const struct keybag *bag)
 	buf_release(&twice);
 }
 
+/* Other values in the stored bytes are what is decoded of them then. */
+static void put_others(struct keybag bag, struct view data)
+{
+	static struct keybag again;
+	struct buf out = { 0 };
+
+	MUST(keybag_replace(&out, data, &bag, NULL) == 0);
+	MUST(out.len == data.len && !memcmp(out.ptr, data.ptr, out.len));
+	out.len = 0;
+	memset(bag.salt, 0x11, sizeof(bag.salt));
+	if (bag.has_double) {
+		memset(bag.double_salt, 0x22, sizeof(bag.double_salt));
+		bag.double_iterations = 3;
+	}
+	for (unsigned i = 0; i < bag.class_count; i++)
+		if (bag.classes[i].has_key)
+			memset(bag.classes[i].wrapped, 0x33 + (int)i, 40);
+	MUST(keybag_replace(&out, data, &bag, NULL) == 0);
+	MUST(keybag_decode(&again, view_of(out.ptr, out.len), NULL) == 0);
+	MUST(!memcmp(&again, &bag, sizeof(bag)));
+	buf_release(&out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t key[KEY_LEN];
@@ -44,6 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	MUST(bag.class_count <= KEYBAG_CLASSES_MAX);
 	go_round(&bag);
+	put_others(bag, view_of(data, size));
 	MUST(bag.iterations && bag.iterations <= KEYBAG_ITERATIONS_MAX);
 	if (bag.iterations + (uint64_t)bag.double_iterations < 5)
 		keyring_derive(out, &bag, view_of(data, size), &err);

@@ -509,6 +509,151 @@ CASE(a_length_past_the_end_is_told_with_its_tag)
 	drop(&b);
 }
 
+/* ---- other values in a stored bag ---- */
+
+/* Each time that @old is there, @with stands in its place. */
+static unsigned put_in_place(struct bytes *b, const void *old, const void *with,
+			     size_t len)
+{
+	unsigned count = 0;
+
+	for (size_t at = 0; at + len <= b->len; at++) {
+		if (memcmp(b->ptr + at, old, len) != 0)
+			continue;
+		memcpy(b->ptr + at, with, len);
+		count++;
+	}
+	return count;
+}
+
+/* Other salts, another count, other keys; the same in a copy of the bytes. */
+static void change(struct keybag *bag, struct bytes *want)
+{
+	struct keybag old = *bag;
+
+	memset(bag->salt, 0xa1, sizeof(bag->salt));
+	put_in_place(want, old.salt, bag->salt, sizeof(bag->salt));
+	if (bag->has_double) {
+		static const uint8_t is[] = "DPIC\0\0\0\4\0\0\x7\xd0";
+		static const uint8_t be[] = "DPIC\0\0\0\4\1\2\3\4";
+
+		memset(bag->double_salt, 0xb2, sizeof(bag->double_salt));
+		put_in_place(want, old.double_salt, bag->double_salt,
+			     sizeof(bag->double_salt));
+		bag->double_iterations = 0x01020304;
+		CHECK_INT(put_in_place(want, is, be, 12), 1);
+	}
+	for (unsigned i = 0; i < bag->class_count; i++) {
+		struct keybag_class *class = &bag->classes[i];
+
+		if (!class->has_key)
+			continue;
+		memset(class->wrapped, 0xc0 + (int)i, sizeof(class->wrapped));
+		CHECK(put_in_place(want, old.classes[i].wrapped, class->wrapped,
+				   sizeof(class->wrapped)) > 0);
+	}
+}
+
+static void check_replaced(const char *hex)
+{
+	struct bytes b = unhex(hex), want = unhex(hex);
+	struct keybag bag, again;
+	struct buf out = { 0 };
+
+	CHECK_INT(decode(&bag, &b, NULL), 0);
+	change(&bag, &want);
+	CHECK_INT(buf_add(&out, "front", 5), 0);
+	CHECK_INT(keybag_replace(&out, view_of(b.ptr, b.len), &bag, NULL), 0);
+	CHECK_BYTES(out.ptr + 5, out.len - 5, want.ptr, want.len);
+	CHECK(!memcmp(out.ptr, "front", 5));
+	CHECK_INT(
+		keybag_decode(&again, view_of(out.ptr + 5, out.len - 5), NULL),
+		0);
+	CHECK(!memcmp(&again, &bag, sizeof(bag)));
+	buf_release(&out);
+	drop(&b);
+	drop(&want);
+}
+
+CASE(other_values_stand_where_the_old_ones_stood)
+{
+	check_replaced(KEYBAG_MODERN);
+	check_replaced(KEYBAG_LEGACY);
+}
+
+#define TAG(name, len, hex) name "000000" len hex
+#define UNKNOWN TAG("41424344", "03", "616263") /* ABCD */
+#define IN_UUID TAG("55554944", "10", UUID16)
+#define IN_ITER TAG("49544552", "04", "000003e8")
+#define IN_SALT TAG("53414c54", "14", SALT20)
+/* not KEY40, which has the salt in it */
+#define HALF20 "606162636465666768696a6b6c6d6e6f70717273"
+#define IN_WPKY TAG("57504b59", "28", HALF20 HALF20)
+#define IN_WRAP(n) TAG("57524150", "04", "0000000" n)
+#define IN_CLAS(n) TAG("434c4153", "04", "0000000" n)
+/* values that look as if they were to be replaced, and are somewhere else */
+#define OTHER20 "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff00010203"
+#define OTHER_SALT TAG("53414c54", "14", OTHER20)
+#define OTHER_WPKY TAG("57504b59", "28", OTHER20 OTHER20)
+
+CASE(unknown_tags_and_the_order_of_all_stay)
+{
+	/* what comes late in a class, and twice; a key in no class */
+	check_replaced(UNKNOWN IN_SALT OTHER_WPKY IN_UUID UNKNOWN IN_ITER
+			       IN_UUID IN_WPKY UNKNOWN IN_WRAP("2") IN_CLAS("3")
+				       OTHER_SALT UNKNOWN IN_UUID IN_CLAS("4")
+					       IN_WRAP("2") UNKNOWN UNKNOWN);
+	check_replaced(IN_ITER IN_UUID IN_SALT IN_SALT IN_UUID IN_CLAS("3")
+			       IN_WRAP("2") IN_WPKY IN_WPKY);
+}
+
+CASE(what_has_not_changed_gives_the_same_bytes)
+{
+	struct bytes b = unhex(KEYBAG_MODERN);
+	struct buf out = { 0 };
+	struct keybag bag;
+
+	CHECK_INT(decode(&bag, &b, NULL), 0);
+	CHECK_INT(keybag_replace(&out, view_of(b.ptr, b.len), &bag, NULL), 0);
+	CHECK_BYTES(out.ptr, out.len, b.ptr, b.len);
+	buf_release(&out);
+	drop(&b);
+}
+
+CASE(a_bag_that_is_another_replaces_nothing)
+{
+	struct bytes b = unhex(KEYBAG_MODERN), short_salt;
+	struct buf out = { 0 };
+	struct keybag bag, other;
+
+	CHECK_INT(decode(&bag, &b, NULL), 0);
+	CHECK_INT(buf_add(&out, "front", 5), 0);
+	/* more classes, fewer classes, no whole tag, another length */
+	other = bag;
+	other.class_count++;
+	CHECK_INT(keybag_replace(&out, view_of(b.ptr, b.len), &other, NULL),
+		  -EBADMSG);
+	other.class_count = bag.class_count - 1;
+	CHECK_INT(keybag_replace(&out, view_of(b.ptr, b.len), &other, NULL),
+		  -EBADMSG);
+	CHECK_INT(keybag_replace(&out, view_of(b.ptr, b.len - 1), &bag, NULL),
+		  -EBADMSG);
+	short_salt = unhex(TAG("53414c54", "02", "0102"));
+	CHECK_INT(keybag_replace(&out, view_of(short_salt.ptr, short_salt.len),
+				 &bag, NULL),
+		  -EBADMSG);
+	CHECK_BYTES(out.ptr, out.len, "front", 5);
+	buf_release(&out);
+	reallocs_left = 0;
+	CHECK_INT(keybag_replace(&out, view_of(b.ptr, b.len), &bag, NULL),
+		  -ENOMEM);
+	reallocs_left = -1;
+	CHECK_INT(out.len, 0);
+	buf_release(&out);
+	drop(&short_salt);
+	drop(&b);
+}
+
 int main(void)
 {
 	RUN(a_bag_with_two_derivations);
@@ -531,5 +676,9 @@ int main(void)
 	RUN(header_tags_may_come_in_any_order);
 	RUN(sixty_four_classes_and_no_more);
 	RUN(a_length_past_the_end_is_told_with_its_tag);
+	RUN(other_values_stand_where_the_old_ones_stood);
+	RUN(unknown_tags_and_the_order_of_all_stay);
+	RUN(what_has_not_changed_gives_the_same_bytes);
+	RUN(a_bag_that_is_another_replaces_nothing);
 	return tap_end();
 }

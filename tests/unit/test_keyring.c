@@ -456,6 +456,70 @@ CASE(a_bag_that_could_not_be_read_again_is_not_made)
 	}
 }
 
+/* ---- another password ---- */
+
+static int rewrap(struct keybag *bag, const char *old_hex, const char *new_hex)
+{
+	struct bytes old = unhex(old_hex), new = unhex(new_hex);
+	int rc = keyring_rewrap(bag, old.ptr, new.ptr, NULL);
+
+	drop(&old);
+	drop(&new);
+	return rc;
+}
+
+CASE(every_class_with_a_layer_of_the_password_is_wrapped_anew)
+{
+	struct keybag old = bag_of(KEYBAG_MODERN), bag = old;
+	struct keybag legacy = bag_of(KEYBAG_LEGACY);
+	struct keyring before, after;
+
+	/* the legacy bag of the examples is the same classes under its key */
+	CHECK_INT(rewrap(&bag, PASSCODE_KEY, LEGACY_PASSCODE_KEY), 4);
+	CHECK_INT(bag.class_count, legacy.class_count);
+	for (unsigned i = 0; i < bag.class_count; i++)
+		CHECK_BYTES(bag.classes[i].wrapped, 40,
+			    legacy.classes[i].wrapped, 40);
+	CHECK_INT(unlock(&before, &old, PASSCODE_KEY, NULL), 0);
+	CHECK_INT(unlock(&after, &bag, LEGACY_PASSCODE_KEY, NULL), 0);
+	CHECK(!memcmp(&before, &after, sizeof(before)));
+	CHECK_INT(unlock(&after, &bag, PASSCODE_KEY, NULL), -EKEYREJECTED);
+	/* and nothing else of it is other */
+	for (unsigned i = 0; i < bag.class_count; i++)
+		memcpy(bag.classes[i].wrapped, old.classes[i].wrapped, 40);
+	CHECK(!memcmp(&bag, &old, sizeof(bag)));
+}
+
+CASE(classes_that_are_the_devices_alone_are_left_as_they_are)
+{
+	struct keybag bag = bag_of(KEYBAG_MODERN), old;
+
+	bag.classes[1].wrap = KEYBAG_WRAP_DEVICE;
+	bag.classes[2].has_key = false;
+	old = bag;
+	CHECK_INT(rewrap(&bag, PASSCODE_KEY, LEGACY_PASSCODE_KEY), 2);
+	CHECK_BYTES(bag.classes[1].wrapped, 40, old.classes[1].wrapped, 40);
+	CHECK_BYTES(bag.classes[2].wrapped, 40, old.classes[2].wrapped, 40);
+	CHECK(memcmp(bag.classes[3].wrapped, old.classes[3].wrapped, 40));
+}
+
+CASE(a_bag_that_opens_only_in_part_is_not_rewrapped)
+{
+	struct keybag good = bag_of(KEYBAG_MODERN);
+
+	for (unsigned i = 0; i < good.class_count; i++) {
+		struct keybag bag = good, old;
+
+		bag.classes[i].wrapped[7] ^= 0x10;
+		old = bag;
+		CHECK_INT(rewrap(&bag, PASSCODE_KEY, LEGACY_PASSCODE_KEY),
+			  -EBADMSG);
+		CHECK(!memcmp(&bag, &old, sizeof(bag)));
+	}
+	CHECK_INT(rewrap(&good, WRONG_PASSCODE_KEY, PASSCODE_KEY),
+		  -EKEYREJECTED);
+}
+
 CASE(a_wiped_ring_holds_nothing)
 {
 	struct keyring ring = ring_of_the_example(), zero;
@@ -517,6 +581,9 @@ int main(void)
 	RUN(the_bag_of_an_unencrypted_backup_is_that_of_the_empty_password);
 	RUN(no_two_bags_share_anything_that_is_random);
 	RUN(a_bag_that_could_not_be_read_again_is_not_made);
+	RUN(every_class_with_a_layer_of_the_password_is_wrapped_anew);
+	RUN(classes_that_are_the_devices_alone_are_left_as_they_are);
+	RUN(a_bag_that_opens_only_in_part_is_not_rewrapped);
 	RUN(a_wiped_ring_holds_nothing);
 	RUN(a_third_partys_example);
 	return tap_end();
