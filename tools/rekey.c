@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
+#include "beneath.h"
 #include "crew.h"
 #include "mb/rekey.h"
 #include "packing.h"
@@ -42,6 +45,7 @@ MB_DEFINE_AUTO(struct mb_rekey, mb_rekey_free)
 struct change {
 	const struct packing *wish;
 	struct mb_backup *backup;
+	int lock_fd;
 	struct mb_rekey *rekey;
 	struct secret new_password;
 	uint8_t old_key[MB_DERIVED_KEY_LEN];
@@ -55,6 +59,8 @@ static void change_release(struct change *c)
 {
 	mb_rekey_free(c->rekey);
 	mb_backup_free(c->backup);
+	if (c->lock_fd >= 0)
+		close(c->lock_fd);
 	secret_release(&c->new_password);
 	explicit_bzero(c->old_key, sizeof(c->old_key));
 }
@@ -140,6 +146,33 @@ static int derive(struct change *c, struct mb_err *err)
 	return rc < 0 ? rc : mb_backup_unlock(c->backup, c->old_key, err);
 }
 
+/*
+ * While a device makes a new version of it, aside, nothing is to be changed in
+ * what that one will replace: staging's folder is the lock.
+ */
+static int lock_out_staging(struct change *c, struct mb_err *err)
+{
+	const char *path = mb_backup_get_info(c->backup)->source;
+	mb_auto(close) int parent = -1, fd = -1;
+	mb_auto(free) char *name = NULL;
+
+	if (asprintf(&name, ".larder-%s", strrchr(path, '/') + 1) < 0) {
+		name = NULL;
+		return mb_err_set(err, -ENOMEM, "out of memory");
+	}
+	parent = openat(mb_backup_get_fd(c->backup), "..",
+			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = parent < 0 ? -1 : beneath_open_dir(parent, name);
+	/* there is none, or there are no locks: nobody else */
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+		c->lock_fd = mb_steal_fd(&fd);
+	else
+		return mb_err_set(err, -EBUSY,
+				  "%s: another larder makes a backup of it",
+				  path);
+	return 0;
+}
+
 static int open_for_change(struct change *c, struct mb_err *err)
 {
 	const struct packing *wish = c->wish;
@@ -152,7 +185,10 @@ static int open_for_change(struct change *c, struct mb_err *err)
 			err, -EINVAL,
 			"%s: not encrypted: --encrypt-to writes an encrypted one",
 			wish->from);
-	return mb_rekey_open(&c->rekey, c->backup, wish->iterations, err);
+	rc = lock_out_staging(c, err);
+	return rc < 0 ? rc :
+			mb_rekey_open(&c->rekey, c->backup, wish->iterations,
+				      err);
 }
 
 /*
@@ -200,7 +236,8 @@ static void report(const struct change *c)
 
 static int change_password(const struct packing *wish)
 {
-	mb_auto(change_release) struct change c = { .wish = wish };
+	mb_auto(change_release) struct change c = { .wish = wish,
+						    .lock_fd = -1 };
 	struct mb_err err;
 	int rc = open_for_change(&c, &err);
 

@@ -75,6 +75,16 @@ static int set_iterations(struct keybag *bag, uint32_t iterations,
 	return 0;
 }
 
+/* Another folder may have taken its place: a backup that a device has made. */
+static bool is_in_place(const struct mb_backup *b)
+{
+	struct stat held, there;
+
+	return fstat(b->dir_fd, &held) == 0 &&
+	       stat(b->info.source, &there) == 0 &&
+	       held.st_dev == there.st_dev && held.st_ino == there.st_ino;
+}
+
 /* The stored key bag, which must be the one that the backup was opened with. */
 static int read_keybag(const struct mb_backup *b, struct buf *out,
 		       struct mb_err *err)
@@ -88,9 +98,9 @@ static int read_keybag(const struct mb_backup *b, struct buf *out,
 			&bag, view_of(list.keybag.ptr, list.keybag.len), err);
 	if (rc < 0)
 		return rc;
-	if (memcmp(&bag, &b->keybag, sizeof(bag)))
+	if (memcmp(&bag, &b->keybag, sizeof(bag)) || !is_in_place(b))
 		return mb_err_set(err, -ESTALE,
-				  LIST " has changed meanwhile: try again");
+				  "it has changed meanwhile: try again");
 	*out = list.keybag;
 	list.keybag = (struct buf){ 0 };
 	return 0;

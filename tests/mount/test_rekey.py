@@ -2,9 +2,12 @@
 """larder rekey: another password in place, and whole backups decrypted or
 encrypted anew.  Who opens what is told by mkbackup, not by larder."""
 
+import fcntl
 import plistlib
+import pty
 import random
 import struct
+import termios
 
 from trees import *
 
@@ -335,6 +338,83 @@ def of_several_at_a_time_one_wins():
             won.append(password)
     equal(won, [one_password_opens(backup, PASSWORD, *files)])
     equal(os.path.lexists(f"{backup}/{ASIDE}"), False)
+
+
+@case
+def while_a_device_makes_another_version_it_waits_for_its_turn():
+    folder = new_dir("backups")
+    backup = shutil.copytree(golden("db-encrypted"), folder + "/UDID")
+    before = snapshot(backup)
+    os.mkdir(folder + "/.larder-UDID")
+    fd = os.open(folder + "/.larder-UDID", os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    equal(rekey(backup, status=1)["message"],
+          f"{backup}: another larder makes a backup of it")
+    equal(changes(before, snapshot(backup)), [])
+    os.close(fd)
+    rekey(backup)
+    equal(os.listdir(folder + "/.larder-UDID"), [])
+
+
+# --- the terminal ------------------------------------------------------------
+
+PROMPTS = ("Backup password of Anna's iPhone: ", "New backup password: ",
+           "The same again: ")
+
+
+def typed(backup, *answers):
+    """(exit status, what was shown) of a rekey that is answered so."""
+    at, slave = pty.openpty()
+    process = subprocess.Popen(
+        [LARDER, "rekey", backup], env=environment(), stdin=slave,
+        stdout=slave, stderr=slave, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY))
+    os.close(slave)
+    shown = ""
+
+    def pump():
+        nonlocal shown
+        try:
+            shown += os.read(at, 4096).decode()
+        except OSError:         # its end
+            return False
+        return True
+
+    for prompt, answer in zip(PROMPTS, answers):
+        while prompt not in shown and pump():
+            pass
+        assert prompt in shown, shown
+        wait_until(lambda: not termios.tcgetattr(at)[3] & termios.ECHO,
+                   "echo off")
+        os.write(at, (answer + "\n").encode())
+    while pump():
+        pass
+    os.close(at)
+    return process.wait(20), shown
+
+
+@case
+def on_a_terminal_the_old_one_is_asked_for_and_the_new_one_twice():
+    backup = copy_of(golden("db-encrypted"))
+    status, shown = typed(backup, PASSWORD, NEW, NEW)
+    equal(status, 0, shown)
+    assert PASSWORD not in shown and NEW not in shown, shown
+    assert backup in shown and "key files" in shown, shown
+    equal(one_password_opens(backup, PASSWORD, NEW), NEW)
+
+
+@case
+def what_is_typed_wrong_changes_nothing():
+    backup = copy_of(golden("db-encrypted"))
+    before = snapshot(backup)
+    status, shown = typed(backup, "wrong")
+    equal(status, 12, shown)
+    assert PROMPTS[1] not in shown, shown
+    status, shown = typed(backup, PASSWORD, NEW, "another")
+    equal(status, 1, shown)
+    assert "differ" in shown, shown
+    equal(typed(backup, PASSWORD, "")[0], 13)
+    equal(changes(before, snapshot(backup)), [])
 
 
 @case

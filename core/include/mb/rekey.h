@@ -55,7 +55,7 @@ struct mb_rekey_result {
  *
  * Returns 0; -EKEYREJECTED if the old key does not fit; -ENOKEY if the backup
  * is locked; -EBADMSG if the key bag or the manifest is damaged; -ESTALE if
- * Manifest.plist has changed since; -EBUSY if another process is at it; errors
+ * the backup has changed since; -EBUSY if another process is at it; errors
  * of the system. The old password is then still the right one, unless the line
  * says otherwise.
  */
