@@ -38,8 +38,6 @@ enum {
 	OPT_ENCRYPT_TO,
 };
 
-MB_DEFINE_AUTO(struct mb_rekey, mb_rekey_free)
-
 /* --- in place ------------------------------------------------------------ */
 
 struct change {
