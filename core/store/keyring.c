@@ -60,12 +60,10 @@ int keyring_unlock(struct keyring *ring, const struct keybag *bag,
 	}
 	if (rejected && !opened)
 		return mb_err_set(err, -EKEYREJECTED, "wrong password");
-	if (rejected) {
-		keyring_wipe(ring);
+	if (rejected)
 		return mb_err_set(err, -EBADMSG,
 				  "key bag: key of class %u is damaged",
 				  rejected_class);
-	}
 	return 0;
 }
 

@@ -27,7 +27,8 @@ int keyring_derive(uint8_t key[KEY_LEN], const struct keybag *bag,
  *
  * Keys that are also bound to the device's hardware are left out.
  *
- * Returns 0; -EKEYREJECTED if none opens; -EBADMSG if only some do.
+ * Returns 0; -EKEYREJECTED if none opens; -EBADMSG if only some do, which
+ * the ring then holds all the same.
  */
 int keyring_unlock(struct keyring *ring, const struct keybag *bag,
 		   const uint8_t key[KEY_LEN], struct mb_err *err);

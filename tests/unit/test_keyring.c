@@ -120,7 +120,7 @@ CASE(a_wrong_password_is_told_from_damage)
 		CHECK(strstr(err.text, i == 0 ? "class 1 " :
 				       i == 1 ? "class 3 " :
 						"class 4 "));
-		CHECK_INT(ring.count, 0);
+		CHECK_INT(ring.count, 2);
 	}
 }
 
