@@ -37,6 +37,20 @@ void backup_note(struct mb_backup *b, const char *fmt, ...)
 		b->early_notes[b->early_count++] = line;
 }
 
+void backup_flaw(struct mb_backup *b, const char *fmt, ...)
+{
+	struct mb_err line;
+	char text[sizeof(line.text)];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (b->salvage)
+		backup_keep_flaw(b, text);
+	backup_note(b, "%s", text);
+}
+
 static void pass_note(void *arg, const char *line)
 {
 	backup_note(arg, "%s", line);
@@ -76,11 +90,15 @@ static bool has_file(int dir_fd, const char *name)
 	       S_ISREG(st.st_mode);
 }
 
+static bool has_records(int dir_fd)
+{
+	return has_file(dir_fd, "Manifest.db") ||
+	       has_file(dir_fd, "Manifest.mbdb");
+}
+
 static bool has_manifest(int dir_fd)
 {
-	return has_file(dir_fd, "Manifest.plist") ||
-	       has_file(dir_fd, "Manifest.db") ||
-	       has_file(dir_fd, "Manifest.mbdb");
+	return has_file(dir_fd, "Manifest.plist") || has_records(dir_fd);
 }
 
 /* A person may point at a file of the backup instead of its folder. */
@@ -171,7 +189,7 @@ static int explain_absence(struct mb_backup *b, const char *path,
 	if (snapshot >= 0 || (b->info.snapshot_state && !b->info.complete))
 		return mb_err_set(
 			err, -ENOENT,
-			"%s: the backup was interrupted before it was first complete",
+			"%s: the backup was interrupted before it was first complete, and has no manifest yet; a mount with -o salvage shows what has arrived",
 			path);
 	dir = fd < 0 ? NULL : fdopendir(mb_steal_fd(&fd));
 	while (dir && (e = readdir(dir))) {
@@ -205,7 +223,31 @@ static int explain_absence(struct mb_backup *b, const char *path,
 /*
  * What the state says about where to look (iphone-backup(5), PROPERTY LISTS).
  * While the device moves a snapshot into place, it counts before the folder.
+ * So it does if there is nothing else: a first backup that was interrupted.
  */
+static void choose_places(struct mb_backup *b, enum snapshot_state state)
+{
+	mb_auto(close) int snapshot = beneath_open_dir(b->dir_fd, "Snapshot");
+	bool alone = !has_records(b->dir_fd);
+	bool first = state == SNAPSHOT_MOVING || alone;
+
+	if (alone && state != SNAPSHOT_MOVING && has_records(snapshot)) {
+		b->info.never_complete = true;
+		b->info.complete = false;
+	}
+	b->manifest_fd = first && has_records(snapshot) ? snapshot :
+			 alone				? -1 :
+							  b->dir_fd;
+	if (first || b->salvage)
+		b->snapshot_fd = mb_steal_fd(&snapshot);
+	if (b->snapshot_fd >= 0 && first)
+		b->places.dir_fds[b->places.count++] = b->snapshot_fd;
+	b->places.dir_fds[b->places.count++] = b->dir_fd;
+	/* a payload that arrived for the backup to be may be all there is */
+	if (b->snapshot_fd >= 0 && !first)
+		b->places.dir_fds[b->places.count++] = b->snapshot_fd;
+}
+
 static void read_state(struct mb_backup *b)
 {
 	enum snapshot_state state;
@@ -214,15 +256,15 @@ static void read_state(struct mb_backup *b)
 
 	rc = status_plist_read(&state, b->dir_fd, "Status.plist", &err);
 	if (rc < 0 && rc != -ENOENT)
-		backup_note(b, "%s", err.text);
+		backup_flaw(b, "%s", err.text);
 	b->info.snapshot_state = snapshot_state_name(state);
 	b->info.complete =
 		state == SNAPSHOT_UNKNOWN || state == SNAPSHOT_FINISHED;
-	if (state == SNAPSHOT_MOVING)
-		b->snapshot_fd = beneath_open_dir(b->dir_fd, "Snapshot");
-	if (b->snapshot_fd >= 0)
-		b->places.dir_fds[b->places.count++] = b->snapshot_fd;
-	b->places.dir_fds[b->places.count++] = b->dir_fd;
+	choose_places(b, state);
+	if (b->info.never_complete)
+		backup_flaw(
+			b,
+			"interrupted before it was first complete: only what had arrived is there");
 }
 
 static char *take(char **from)
@@ -244,7 +286,7 @@ static void read_info(struct mb_backup *b, struct manifest_plist *plist)
 
 	rc = info_plist_read(&host, b->dir_fd, "Info.plist", &err);
 	if (rc < 0 && rc != -ENOENT)
-		backup_note(b, "%s", err.text);
+		backup_flaw(b, "%s", err.text);
 	info->udid = first_of(&host.udid, &plist->udid);
 	info->device_name = first_of(&host.device_name, &plist->device_name);
 	info->product_type = first_of(&host.product_type, &plist->product_type);
@@ -307,54 +349,99 @@ static int detect(struct mb_backup *b, const struct manifest_plist *plist,
 	return 0;
 }
 
-/* The folder with the Manifest.plist that counts; -1: there is none. */
-static int find_list(const struct mb_backup *b)
+/* In a salvage, what cannot be read is a flaw, and no reason to end. */
+static int tolerate(struct mb_backup *b, int rc, const struct mb_err *err)
 {
-	if (has_file(b->snapshot_fd, "Manifest.plist"))
-		return b->snapshot_fd;
-	return has_file(b->dir_fd, "Manifest.plist") ? b->dir_fd : -1;
+	if (rc == 0 || rc == -ENOMEM || !b->salvage)
+		return rc;
+	backup_flaw(b, "%s", err->text);
+	return 0;
 }
 
-int backup_open_with(struct mb_backup **out, const char *path, int list_fd,
-		     struct mb_err *err)
+/* 1: @plist is there; 0: there is none */
+static int read_plist(struct mb_backup *b, int list_fd,
+		      struct manifest_plist *plist, struct mb_err *err)
+{
+	const int fds[] = {
+		list_fd >= 0 ? list_fd : b->places.dir_fds[0],
+		list_fd >= 0 ? list_fd : b->dir_fd,
+	};
+	int rc = 0;
+
+	/* which of two, if they differ, whoever has the records decides */
+	b->plist_fd = -1;
+	for (size_t i = 0; i < ARRAY_LEN(fds) && b->plist_fd < 0; i++) {
+		if (!has_file(fds[i], "Manifest.plist"))
+			continue;
+		rc = manifest_plist_read(plist, fds[i], "Manifest.plist", err);
+		if (rc == 0 || !b->salvage)
+			b->plist_fd = fds[i];
+	}
+	if (b->plist_fd >= 0 && rc == 0)
+		return 1;
+	return tolerate(b, rc, err);
+}
+
+static int take_keybag(struct mb_backup *b, const struct manifest_plist *plist,
+		       struct mb_err *err)
+{
+	int rc;
+
+	if (!b->info.encrypted || b->info.keys_lost)
+		return 0;
+	if (plist->keybag.len)
+		rc = keybag_decode(
+			&b->keybag,
+			view_of(plist->keybag.ptr, plist->keybag.len), err);
+	else
+		rc = mb_err_set(
+			err, -EBADMSG,
+			"Manifest.plist: encrypted, but has no key bag");
+	b->info.keys_lost = rc < 0;
+	return tolerate(b, rc, err);
+}
+
+/* The order of these steps: each needs what those before have found. */
+static int look(struct mb_backup *b, int list_fd, struct manifest_plist *plist,
+		struct mb_err *err)
+{
+	int has_plist = read_plist(b, list_fd, plist, err);
+	int rc = 0;
+
+	if (has_plist < 0)
+		return has_plist;
+	b->info.encrypted = plist->encrypted;
+	if (b->manifest_fd >= 0)
+		rc = tolerate(b, detect(b, plist, has_plist, err), err);
+	if (rc == 0 && b->salvage && !has_plist)
+		rc = backup_judge_encryption(b, err);
+	/* each file's key was in its record */
+	if (b->manifest_fd < 0 && b->info.encrypted)
+		b->info.keys_lost = true;
+	return rc < 0 ? rc : take_keybag(b, plist, err);
+}
+
+int backup_open(struct mb_backup **out, const char *path,
+		const struct backup_opening *how, struct mb_err *err)
 {
 	mb_auto(mb_backup_free) struct mb_backup *b = calloc(1, sizeof(*b));
 	mb_auto(manifest_plist_release) struct manifest_plist plist = { 0 };
-	bool has_plist;
+	struct mb_err own;
 	int rc;
 
 	if (!b)
 		return mb_err_set(err, -ENOMEM, "out of memory");
-	b->dir_fd = b->snapshot_fd = b->plist_fd = -1;
+	b->dir_fd = b->snapshot_fd = b->plist_fd = b->manifest_fd = -1;
+	b->salvage = how->salvage;
+	if (!err)
+		err = &own;
 	rc = open_folder(b, path, err);
 	if (rc < 0)
 		return rc;
 	read_state(b);
-	b->manifest_fd = b->dir_fd;
-	if (has_file(b->snapshot_fd, "Manifest.db") ||
-	    has_file(b->snapshot_fd, "Manifest.mbdb"))
-		b->manifest_fd = b->snapshot_fd;
-	if (!has_file(b->manifest_fd, "Manifest.db") &&
-	    !has_file(b->manifest_fd, "Manifest.mbdb"))
+	if (b->manifest_fd < 0 && !(b->salvage && backup_has_remains(b)))
 		return explain_absence(b, path, err);
-
-	b->plist_fd = list_fd >= 0 ? list_fd : find_list(b);
-	has_plist = b->plist_fd >= 0;
-	if (has_plist) {
-		rc = manifest_plist_read(&plist, b->plist_fd, "Manifest.plist",
-					 err);
-		if (rc < 0)
-			return mb_err_prefix(err, rc, "%s", path);
-	}
-	rc = detect(b, &plist, has_plist, err);
-	if (rc == 0 && b->info.encrypted && !plist.keybag.len)
-		rc = mb_err_set(
-			err, -EBADMSG,
-			"Manifest.plist: encrypted, but has no key bag");
-	if (rc == 0 && b->info.encrypted)
-		rc = keybag_decode(&b->keybag,
-				   view_of(plist.keybag.ptr, plist.keybag.len),
-				   err);
+	rc = look(b, how->list_fd, &plist, err);
 	if (rc < 0)
 		return mb_err_prefix(err, rc, "%s", path);
 	if (!b->info.encrypted)
@@ -366,7 +453,17 @@ int backup_open_with(struct mb_backup **out, const char *path, int list_fd,
 
 int mb_backup_open(struct mb_backup **out, const char *path, struct mb_err *err)
 {
-	return backup_open_with(out, path, -1, err);
+	const struct backup_opening how = { .list_fd = -1 };
+
+	return backup_open(out, path, &how, err);
+}
+
+int mb_backup_open_salvage(struct mb_backup **out, const char *path,
+			   struct mb_err *err)
+{
+	const struct backup_opening how = { .salvage = true, .list_fd = -1 };
+
+	return backup_open(out, path, &how, err);
 }
 
 static void unload(struct mb_backup *b)
@@ -397,6 +494,7 @@ void mb_backup_free(struct mb_backup *b)
 	free((char *)b->info.build_version);
 	free((char *)b->info.serial_number);
 	keyring_wipe(&b->keyring);
+	backup_forget_salvage(b);
 	free(b);
 }
 
@@ -414,13 +512,21 @@ int mb_backup_derive(struct mb_backup *b, const char *password,
 int mb_backup_unlock(struct mb_backup *b, const uint8_t key[MB_DERIVED_KEY_LEN],
 		     struct mb_err *err)
 {
+	struct mb_err why = { 0 };
 	int rc;
 
-	if (!b->info.encrypted)
+	if (!b->info.encrypted || b->info.keys_lost)
 		return 0;
-	rc = keyring_unlock(&b->keyring, &b->keybag, key, err);
-	if (rc < 0)
-		return mb_err_prefix(err, rc, "%s", b->info.source);
+	rc = keyring_unlock(&b->keyring, &b->keybag, key, &why);
+	/* the key fits, and some classes can be had */
+	if (rc == -EBADMSG && b->salvage) {
+		backup_flaw(b, "%s", why.text);
+		rc = 0;
+	}
+	if (rc < 0) {
+		keyring_wipe(&b->keyring);
+		return mb_err_set(err, rc, "%s: %s", b->info.source, why.text);
+	}
 	b->unlocked = true;
 	return 0;
 }
@@ -456,42 +562,57 @@ static int add_domain(void *arg, struct mb_slice name, int64_t root)
 	return 0;
 }
 
-static int open_manifest(struct mb_backup *b, struct mb_err *err)
+static int open_key(struct mb_backup *b, uint8_t key[KEY_LEN],
+		    struct mb_err *err)
+{
+	int rc = b->unlocked ?
+			 keyring_unwrap(&b->keyring, key, b->manifest_key, 0) :
+			 -ENOKEY;
+
+	if (rc == -ENOKEY && b->unlocked)
+		return mb_err_set(
+			err, -EBADMSG,
+			"ManifestKey needs class %u, which the key bag lacks",
+			le32_at(b->manifest_key));
+	if (rc == -ENOKEY)
+		return mb_err_set(err, rc, "password needed");
+	return rc < 0 ? mb_err_set(err, rc, "ManifestKey is damaged") : 0;
+}
+
+int backup_open_manifest(struct mb_backup *b, bool encrypted,
+			 struct payload **out, struct mb_err *err)
 {
 	const char *name = b->info.format == MB_FORMAT_DB ? "Manifest.db" :
 							    "Manifest.mbdb";
-	const uint8_t *use_key = NULL;
 	uint8_t key[KEY_LEN];
+	int rc = 0;
+
+	if (encrypted)
+		rc = open_key(b, key, err);
+	if (rc < 0)
+		return rc;
+	rc = payload_open(out, b->manifest_fd, name, encrypted ? key : NULL);
+	crypto_wipe(key, sizeof(key));
+	return rc < 0 ? mb_err_set(err, rc, "%s: %s", name, strerror(-rc)) : 0;
+}
+
+static int open_manifest(struct mb_backup *b, struct mb_err *err)
+{
+	bool encrypted = b->info.manifest_encrypted;
 	struct payload *p = NULL;
 	int rc;
 
-	if (b->info.manifest_encrypted) {
-		rc = b->unlocked ? keyring_unwrap(&b->keyring, key,
-						  b->manifest_key, 0) :
-				   -ENOKEY;
-		if (rc == -ENOKEY && b->unlocked)
-			return mb_err_set(
-				err, -EBADMSG,
-				"ManifestKey needs class %u, which the key bag lacks",
-				le32_at(b->manifest_key));
-		if (rc == -ENOKEY)
-			return mb_err_set(err, rc, "password needed");
-		if (rc < 0)
-			return mb_err_set(err, rc, "ManifestKey is damaged");
-		use_key = key;
-	}
-	rc = payload_open(&p, b->manifest_fd, name, use_key);
-	crypto_wipe(key, sizeof(key));
+	rc = backup_open_manifest(b, encrypted, &p, err);
 	if (rc < 0)
-		return mb_err_set(err, rc, "%s: %s", name, strerror(-rc));
-	if (use_key && payload_stored_len(p) % BLOCK_LEN) {
+		return rc;
+	if (encrypted && payload_stored_len(p) % BLOCK_LEN) {
 		int64_t len = payload_stored_len(p);
 
 		payload_free(p);
 		return mb_err_set(
 			err, -EBADMSG,
-			"%s: cut off: its %lld bytes are not a whole number of cipher blocks",
-			name, (long long)len);
+			"Manifest.db: cut off: its %lld bytes are not a whole number of cipher blocks",
+			(long long)len);
 	}
 	if (has_file(b->manifest_fd, "Manifest.db-wal"))
 		backup_note(
@@ -508,7 +629,7 @@ int mb_backup_load(struct mb_backup *b, struct mb_err *err)
 
 	if (b->manifest)
 		return 0;
-	rc = open_manifest(b, err);
+	rc = b->salvage ? backup_find_records(b, err) : open_manifest(b, err);
 	if (rc == 0) {
 		manifest_on_note(b->manifest, pass_note, b);
 		rc = manifest_each_domain_do(b->manifest, add_domain, b, err);
@@ -572,7 +693,11 @@ int mb_backup_open_plist(struct mb_backup *b, enum mb_plist which, int64_t *len)
 		[MB_PLIST_STATUS] = "Status.plist",
 	};
 
-	return beneath_open_file(b->dir_fd, names[which], len);
+	/* the manifest's may be in a snapshot */
+	return beneath_open_file(
+		which == MB_PLIST_MANIFEST && b->plist_fd >= 0 ? b->plist_fd :
+								 b->dir_fd,
+		names[which], len);
 }
 
 int mb_backup_list_apps(struct mb_backup *b,

@@ -19,10 +19,13 @@ static int file_key(struct mb_backup *b, const struct mb_record *rec,
 {
 	int rc;
 
-	if (!b->info.encrypted)
+	if (!b->info.encrypted || rec->as_stored)
 		return 0; /* a key is left over in decrypted copies */
 	if (!b->unlocked)
-		return mb_err_set(err, -ENOKEY, "password needed");
+		return mb_err_set(err, -ENOKEY,
+				  b->info.keys_lost ?
+					  "encrypted, and its key is lost" :
+					  "password needed");
 	if (!rec->wrapped_key_len)
 		return rec->damage ?
 			       mb_err_set(err, -EBADMSG, "%s", rec->damage) :

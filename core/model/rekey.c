@@ -262,7 +262,8 @@ static int prove(const struct mb_rekey *r, int list_fd,
 {
 	mb_auto(mb_backup_free) struct mb_backup *made = NULL;
 	const struct mb_backup *b = r->backup;
-	int rc = backup_open_with(&made, b->info.source, list_fd, err);
+	const struct backup_opening how = { .list_fd = list_fd };
+	int rc = backup_open(&made, b->info.source, &how, err);
 
 	if (rc == 0)
 		rc = mb_backup_unlock(made, r->new_key, err);

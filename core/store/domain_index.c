@@ -141,6 +141,25 @@ void domain_index_range(const struct domain_index *ix, struct mb_slice domain,
 		*count = end_of_domain(ix, low) - low;
 }
 
+static int compare_handles(const void *va, const void *vb)
+{
+	const int64_t *a = va, *b = vb;
+
+	return (*a > *b) - (*a < *b);
+}
+
+int64_t *domain_index_handles(const struct domain_index *ix)
+{
+	int64_t *handles = reallocarray(NULL, ix->count + 1, sizeof(*handles));
+
+	if (!handles)
+		return NULL;
+	for (size_t i = 0; i < ix->count; i++)
+		handles[i] = ix->entries[i].handle;
+	qsort(handles, ix->count, sizeof(*handles), compare_handles);
+	return handles;
+}
+
 void domain_index_release(struct domain_index *ix)
 {
 	buf_release(&ix->names);

@@ -34,6 +34,12 @@ int domain_index_each(const struct domain_index *ix, manifest_each_domain *each,
 void domain_index_range(const struct domain_index *ix, struct mb_slice domain,
 			size_t *first, size_t *count);
 
+/*
+ * domain_index_handles - those of all entries in their order, which is that of
+ * the file; the caller's to free; NULL without memory
+ */
+int64_t *domain_index_handles(const struct domain_index *ix);
+
 void domain_index_release(struct domain_index *ix);
 
 #endif

@@ -29,6 +29,12 @@ int manifest_scan(struct manifest *m, struct mb_slice domain, bool sizes,
 	return m->ops->scan(m, domain, sizes, each, arg, err);
 }
 
+int manifest_each_id_do(struct manifest *m, manifest_each_id *each, void *arg,
+			struct mb_err *err)
+{
+	return m->ops->each_id(m, each, arg, err);
+}
+
 int manifest_get(struct manifest *m, int64_t handle, struct mb_record *rec,
 		 struct mb_err *err)
 {

@@ -30,6 +30,9 @@ typedef int manifest_each_domain(void *arg, struct mb_slice domain,
 
 #define MANIFEST_NO_RECORD (-1)
 
+/* @id: as stored; @type: 0 where only the record itself may tell */
+typedef int manifest_each_id(void *arg, struct mb_slice id, enum mb_type type);
+
 /* Longest path that is accepted; longer ones are left out, with a note. */
 #define MANIFEST_PATH_MAX 65534
 
@@ -39,6 +42,8 @@ struct manifest_ops {
 			   void *arg, struct mb_err *err);
 	int (*scan)(struct manifest *m, struct mb_slice domain, bool sizes,
 		    manifest_each_entry *each, void *arg, struct mb_err *err);
+	int (*each_id)(struct manifest *m, manifest_each_id *each, void *arg,
+		       struct mb_err *err);
 	int (*get)(struct manifest *m, int64_t handle, struct mb_record *rec,
 		   struct mb_err *err);
 };
@@ -59,6 +64,9 @@ int manifest_open_db(struct manifest **out, struct payload *p,
 		     struct mb_err *err);
 int manifest_open_mbdb(struct manifest **out, struct payload *p,
 		       struct mb_err *err);
+/* of Manifest.db by its table alone, where an index of it is damaged */
+int manifest_open_db_table(struct manifest **out, struct payload *p,
+			   struct mb_err *err);
 
 void manifest_free(struct manifest *m);
 MB_DEFINE_AUTO(struct manifest, manifest_free)
@@ -83,6 +91,15 @@ int manifest_each_domain_do(struct manifest *m, manifest_each_domain *each,
  */
 int manifest_scan(struct manifest *m, struct mb_slice domain, bool sizes,
 		  manifest_each_entry *each, void *arg, struct mb_err *err);
+
+/*
+ * manifest_each_id_do - the file ID of every usable record, in no order
+ *
+ * Reads the whole of every record on its way, so that what is damaged is met.
+ * @each as above.
+ */
+int manifest_each_id_do(struct manifest *m, manifest_each_id *each, void *arg,
+			struct mb_err *err);
 
 /*
  * manifest_get - one record

@@ -438,6 +438,52 @@ static int db_scan(struct manifest *base, struct mb_slice domain, bool sizes,
 	return rc;
 }
 
+/* Asking for the file column has its overflow pages read too. */
+static int each_id_locked(struct manifest_db *m, manifest_each_id *each,
+			  void *arg, struct mb_err *err)
+{
+	mb_auto(finalize) sqlite3_stmt *stmt = NULL;
+	int rc;
+
+	rc = prepare(m, &stmt,
+		     "SELECT fileID, domain, relativePath, flags, file, rowid "
+		     "FROM Files NOT INDEXED WHERE length(file) > 0",
+		     err);
+	if (rc < 0)
+		return rc;
+	refill(m);
+	while ((rc = step(m, stmt, err)) == 1) {
+		struct mb_slice id = column(stmt, 0);
+		struct mb_slice path = column(stmt, 2);
+
+		rc = spend_row(m, path.len, err);
+		if (rc < 0)
+			return rc;
+		/* what a scan leaves out is none here either */
+		if (sqlite3_column_type(stmt, 1) != SQLITE_TEXT ||
+		    sqlite3_column_type(stmt, 2) == SQLITE_NULL ||
+		    path.len > MANIFEST_PATH_MAX ||
+		    sqlite3_column_int64(stmt, 5) < 0)
+			continue;
+		rc = each(arg, id, flags_type(stmt, 3));
+		if (rc)
+			return rc;
+	}
+	return rc;
+}
+
+static int db_each_id(struct manifest *base, manifest_each_id *each, void *arg,
+		      struct mb_err *err)
+{
+	struct manifest_db *m = (struct manifest_db *)base;
+	int rc;
+
+	pthread_mutex_lock(&m->lock);
+	rc = each_id_locked(m, each, arg, err);
+	pthread_mutex_unlock(&m->lock);
+	return rc;
+}
+
 static void db_free(struct manifest *base)
 {
 	struct manifest_db *m = (struct manifest_db *)base;
@@ -454,6 +500,7 @@ static const struct manifest_ops db_ops = {
 	.free = db_free,
 	.each_domain = db_each_domain,
 	.scan = db_scan,
+	.each_id = db_each_id,
 	.get = db_get,
 };
 
@@ -512,7 +559,7 @@ static int build_index(struct manifest_db *m, struct mb_err *err)
 
 	rc = prepare(m, &stmt,
 		     "SELECT rowid, domain, relativePath = '' AND rowid >= 0 "
-		     "FROM Files "
+		     "FROM Files NOT INDEXED "
 		     "WHERE length(file) > 0 AND typeof(domain) = 'text'",
 		     err);
 	if (rc < 0)
@@ -533,7 +580,7 @@ static int build_index(struct manifest_db *m, struct mb_err *err)
 	return rc;
 }
 
-static int prepare_all(struct manifest_db *m, struct mb_err *err)
+static int prepare_all(struct manifest_db *m, bool indexed, struct mb_err *err)
 {
 	int rc;
 
@@ -546,7 +593,7 @@ static int prepare_all(struct manifest_db *m, struct mb_err *err)
 			     "SELECT fileID, domain, relativePath, flags, file "
 			     "FROM Files WHERE rowid = ?1",
 			     err);
-	if (rc == 0)
+	if (rc == 0 && indexed)
 		rc = has_domain_index(m, err);
 	if (rc == 0) {
 		m->unindexed = true;
@@ -555,8 +602,8 @@ static int prepare_all(struct manifest_db *m, struct mb_err *err)
 	return rc < 0 ? rc : 0;
 }
 
-int manifest_open_db(struct manifest **out, struct payload *p,
-		     struct mb_err *err)
+static int open_db(struct manifest **out, struct payload *p, bool indexed,
+		   struct mb_err *err)
 {
 	struct manifest_db *m = calloc(1, sizeof(*m));
 	int rc;
@@ -573,7 +620,7 @@ int manifest_open_db(struct manifest **out, struct payload *p,
 		mb_err_prefix(err, rc, "Manifest.db");
 	} else {
 		sqlite3_progress_handler(m->db, STEP_OPS, on_progress, m);
-		rc = prepare_all(m, err);
+		rc = prepare_all(m, indexed, err);
 	}
 	if (rc < 0) {
 		db_free(&m->base);
@@ -581,4 +628,16 @@ int manifest_open_db(struct manifest **out, struct payload *p,
 	}
 	*out = &m->base;
 	return 0;
+}
+
+int manifest_open_db(struct manifest **out, struct payload *p,
+		     struct mb_err *err)
+{
+	return open_db(out, p, true, err);
+}
+
+int manifest_open_db_table(struct manifest **out, struct payload *p,
+			   struct mb_err *err)
+{
+	return open_db(out, p, false, err);
 }

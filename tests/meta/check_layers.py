@@ -31,6 +31,7 @@ LAYERS = {
 
 # libraries: only the modules that wrap them
 LIBRARIES = {
+    "magic.h": {"core/store/content_type.c"},
     "openssl/": {"core/crypto/crypto.c"},
     "plist/": {"core/ground/plistx.h", "core/ground/plistx.c"},
     "sqlite3.h": {"core/store/manifest_vfs.h", "core/store/manifest_vfs.c",

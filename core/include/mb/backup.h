@@ -36,12 +36,19 @@ struct mb_backup_info {
 	/* "finished", "uploading", "moving", "removing"; NULL if unknown */
 	const char *snapshot_state;
 	bool complete; /* not interrupted; unknown counts as complete */
+	/* interrupted before it was ever complete: what had arrived is there */
+	bool never_complete;
+	/* encrypted, and no password helps: salvage.h */
+	bool keys_lost;
 };
 
 /*
  * mb_backup_open - find out what a folder holds
  * @path: a folder with Manifest.plist, or with a Manifest.db or Manifest.mbdb
  *        alone (read as unencrypted); or one of these files
+ *
+ * Of a first backup that was interrupted once its manifest had arrived, what
+ * is there.
  *
  * Returns 0; -ENOENT if it is no backup (the line names backups found inside
  * it); -ENOTSUP for iOS 3 and older; -EBADMSG if it is damaged; errors of the

@@ -72,6 +72,7 @@ struct mb_record {
 	struct mb_slice archive; /* the file column as stored; or empty */
 	struct mb_slice row_id;	 /* fileID as stored, usable or not; or empty */
 	struct mb_slice xattrs;
+	bool as_stored; /* what is stored is its content, encrypted or not */
 	enum { MB_XATTRS_NONE, MB_XATTRS_PLIST, MB_XATTRS_MBDB } xattrs_form;
 	unsigned char *mem;
 	size_t mem_len, mem_cap;
