@@ -5,6 +5,7 @@
 #include "cleanup.h"
 #include "exit_status.h"
 #include "log.h"
+#include "mb/salvage.h"
 #include "mountpoint.h"
 #include "options.h"
 #include "serve.h"
@@ -34,7 +35,8 @@ static int run(const struct options *o)
 
 	exit_when_interrupted(true);
 	/* all that can be wrong is found before anything is mounted */
-	rc = mb_backup_open(&backup, o->backup, &err);
+	rc = o->salvage ? mb_backup_open_salvage(&backup, o->backup, &err) :
+			  mb_backup_open(&backup, o->backup, &err);
 	if (rc == 0) {
 		mb_backup_on_note(backup, note, NULL);
 		rc = mountpoint_check(o->mountpoint, backup, &mountpoint, &err);

@@ -33,6 +33,8 @@ static const char help[] =
 	"  umask=M fmask=M dmask=M   octal; permissions of all, files, folders\n"
 	"  allow_other        let other users in, by owner and permissions\n"
 	"  view=device        the device's own paths instead of domains\n"
+	"  salvage            of a damaged or unfinished backup what there is;\n"
+	"                     files that are no longer listed in lost+found/\n"
 	"  idle=SECONDS       unmount when not used for so long\n"
 	"  nofail,_netdev,user,noauto,x-...   accepted, as in fstab\n"
 	"\n"
@@ -143,6 +145,10 @@ static bool set_option(struct options *o, char *option)
 	if (IS_IN(option, passed_on)) {
 		o->shared |= !strncmp(option, "allow_", 6);
 		return add_fuse(o, option);
+	}
+	if (!strcmp(option, "salvage")) {
+		o->salvage = true;
+		return true;
 	}
 	if (!value) {
 		log_line("unknown option: %s", option);

@@ -18,6 +18,7 @@ struct options {
 	bool debug;
 	struct unlock_source unlock;
 	enum mb_view view;
+	bool salvage;
 	uid_t uid;
 	gid_t gid;
 	/* permissions, or -1 for the recorded ones */

@@ -12,12 +12,16 @@
 #include "tree_walk.h"
 
 static const char usage[] =
-	"usage: larder ls [-lR] [--passfile FILE] [--json] BACKUP [DOMAIN[/PATH]]\n"
+	"usage: larder ls [-lR] [--passfile FILE] [--json] [--salvage] BACKUP\n"
+	"                 [DOMAIN[/PATH]]\n"
 	"\n"
 	"Lists the domains of a backup, or what is in a folder of a domain.\n"
 	"\n"
 	"  -l, --long         permissions, size, time and target too\n"
-	"  -R, --recursive    everything below, by its path\n" COMMON_HELP_TEXT;
+	"  -R, --recursive    everything below, by its path\n"
+	"  --salvage          of a damaged backup, what there is: larder-salvage(1)\n" COMMON_HELP_TEXT;
+
+enum { LS_SALVAGE = COMMON_END };
 
 struct listing {
 	struct mb_tree *tree;
@@ -204,6 +208,7 @@ static int run(int argc, char **argv)
 	static const struct option options[] = {
 		{ "long", no_argument, NULL, 'l' },
 		{ "recursive", no_argument, NULL, 'R' },
+		{ "salvage", no_argument, NULL, LS_SALVAGE },
 		COMMON_OPTIONS,
 		{ 0 }
 	};
@@ -217,6 +222,8 @@ static int run(int argc, char **argv)
 			l.detailed = true;
 		else if (option == 'R')
 			l.recursive = true;
+		else if (option == LS_SALVAGE)
+			c.salvage = true;
 		else if (!common_option(&c, &cmd_ls, option, optarg))
 			return usage_error(&cmd_ls, NULL);
 	}

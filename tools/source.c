@@ -164,7 +164,9 @@ static int open_tree(struct source *s, const char *base, struct mb_err *err)
 static bool has_manifest(const char *path)
 {
 	static const char *const names[] = { "Manifest.plist", "Manifest.db",
-					     "Manifest.mbdb" };
+					     "Manifest.mbdb",
+					     "Snapshot/Manifest.db",
+					     "Snapshot/Manifest.mbdb" };
 	mb_auto(close) int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct stat st;
 

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mb/salvage.h"
+
 bool common_option(struct common *c, const struct command *command, int option,
 		   char *value)
 {
@@ -80,10 +82,17 @@ static void no_note(void *arg, const char *line)
 	(void)arg, (void)line;
 }
 
+static int open_any(struct mb_backup **out, const char *path,
+		    const struct common *c, struct mb_err *err)
+{
+	return c->salvage ? mb_backup_open_salvage(out, path, err) :
+			    mb_backup_open(out, path, err);
+}
+
 int open_backup(struct mb_backup **out, const char *path,
 		const struct common *c, struct mb_err *err)
 {
-	int rc = mb_backup_open(out, path, err);
+	int rc = open_any(out, path, c, err);
 
 	if (rc == 0)
 		mb_backup_on_note(*out, c->quiet ? no_note : note, NULL);
@@ -115,7 +124,7 @@ int open_loaded(struct mb_backup **out, const char *path,
 	mb_auto(mb_backup_free) struct mb_backup *b = NULL;
 	int rc;
 
-	rc = mb_backup_open(&b, path, err);
+	rc = open_any(&b, path, c, err);
 	if (rc == 0)
 		rc = load_backup(b, c, err);
 	if (rc == 0)

@@ -21,13 +21,14 @@ struct command {
 
 extern const struct command cmd_backup, cmd_devices, cmd_doctor, cmd_info,
 	cmd_key, cmd_ls, cmd_pack, cmd_pair, cmd_password, cmd_rekey,
-	cmd_restore;
+	cmd_restore, cmd_salvage;
 
 /* Options that every command takes: larder(1), COMMON OPTIONS. */
 struct common {
 	struct unlock_source unlock;
 	bool json;
 	bool quiet;
+	bool salvage; /* backups are opened with what there is: salvage.h */
 };
 
 /* getopt_long entries and values; a command's own begin at COMMON_END. */
@@ -80,7 +81,7 @@ int fail(int rc, const struct mb_err *err);
 void say(const struct common *c, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* open_backup - with its notes said; as mb_backup_open */
+/* open_backup - with its notes said; as mb_backup_open, or open_salvage */
 int open_backup(struct mb_backup **out, const char *path,
 		const struct common *c, struct mb_err *err);
 

@@ -81,13 +81,21 @@ int unlock_derive(struct mb_backup *backup, const struct unlock_source *source,
 	return derive(backup, source, &password, key, err);
 }
 
+/* Nobody is asked for a password that opens nothing. */
+static bool needs_unlocking(const struct mb_backup *backup)
+{
+	const struct mb_backup_info *info = mb_backup_get_info(backup);
+
+	return info->encrypted && !info->keys_lost;
+}
+
 int unlock_keep(struct mb_backup *backup, const struct unlock_source *source,
 		struct secret *password, struct mb_err *err)
 {
 	uint8_t key[MB_DERIVED_KEY_LEN];
 	int rc;
 
-	if (!mb_backup_get_info(backup)->encrypted)
+	if (!needs_unlocking(backup))
 		return 0;
 	if (source->keyfile && !password_given(source))
 		rc = key_file_read(source->keyfile, backup, key, err);
@@ -105,7 +113,7 @@ int unlock(struct mb_backup *backup, const struct unlock_source *source,
 	uint8_t key[MB_DERIVED_KEY_LEN];
 	int rc;
 
-	if (!mb_backup_get_info(backup)->encrypted)
+	if (!needs_unlocking(backup))
 		return 0;
 	rc = unlock_derive(backup, source, key, err);
 	if (rc == 0)
