@@ -49,15 +49,16 @@ struct salvage {
 	struct mb_err *err;
 };
 
-/* Flaws are part of the report; what else is odd is said at once. */
+/* While it is opened: what is damaged, which the report says. */
+static void no_note(void *arg, const char *line)
+{
+	(void)arg, (void)line;
+}
+
 static void note(void *arg, const char *line)
 {
 	const struct salvage *s = arg;
-	const struct mb_salvage *found = mb_backup_get_salvage(s->backup);
 
-	for (size_t i = 0; i < found->flaw_count; i++)
-		if (!strcmp(found->flaws[i], line))
-			return;
 	say(&s->common, "larder: %s", line);
 }
 
@@ -236,18 +237,15 @@ static void print_pages(const struct mb_salvage *found)
 {
 	if (found->records == MB_RECORDS_WHOLE)
 		return;
-	print_count(found->pages, "pages of Manifest.db are there");
+	print_count(found->pages, "pages of Manifest.db");
 	if (found->pages_recorded > found->pages)
 		print_count(found->pages_recorded - found->pages,
-			    "pages of it are cut off");
-	print_count(found->pages_damaged,
-		    "pages of it are damaged: what they listed is lost");
-	print_count(found->bytes_skipped, "bytes of Manifest.mbdb are damaged");
-	print_count(found->broken,
-		    "records are there in part, and cannot be put together");
-	print_count(
-		found->from_free,
-		"records had been deleted, and their files are still there");
+			    "pages cut off");
+	print_count(found->pages_damaged, "pages damaged");
+	print_count(found->bytes_skipped, "bytes of Manifest.mbdb damaged");
+	print_count(found->broken, "records damaged beyond use");
+	print_count(found->from_free,
+		    "deleted records, whose files are still there");
 }
 
 static void print_entries(const struct salvage *s)
@@ -260,14 +258,13 @@ static void print_entries(const struct salvage *s)
 		return;
 	}
 	printf("listed%s:\n", found->records == MB_RECORDS_RECOVERED ?
-					", as far as could be recovered" :
-					"");
+				      ", as far as could be recovered" :
+				      "");
 	printf("%10" PRIu64 "  entries\n", s->entries);
 	printf("%10" PRIu64 "  files with their content\n",
 	       s->fates[FATE_FINE]);
-	print_count(s->fates[FATE_MISSING], "files without: it is missing");
-	print_count(s->fates[FATE_DAMAGED],
-		    "files that are damaged, or their records");
+	print_count(s->fates[FATE_MISSING], "files whose content is missing");
+	print_count(s->fates[FATE_DAMAGED], "files damaged, or their records");
 	print_count(s->fates[FATE_NO_KEY], "files whose key is lost");
 	print_pages(found);
 }
@@ -369,12 +366,13 @@ static int run_salvage(struct salvage *s, const char *path)
 
 	if (rc < 0)
 		return rc;
-	mb_backup_on_note(s->backup, note, s);
+	mb_backup_on_note(s->backup, no_note, NULL);
 	rc = unlock(s->backup, &s->common.unlock, s->err);
 	if (rc == 0)
 		rc = work_begin(&s->work, &s->common, look, s, s->err);
 	if (rc == 0)
 		rc = mb_backup_load(s->backup, s->err);
+	mb_backup_on_note(s->backup, note, s);
 	if (rc == 0)
 		rc = mb_tree_open(&s->tree, s->backup, MB_VIEW_DOMAINS, s->err);
 	if (rc == 0)

@@ -129,7 +129,6 @@ int db_image_open(struct db_image *im, struct payload *p)
 		len = DB_PAGE_LEN_MAX;
 	if (!is_page_len(len) || h[20] > 32)
 		return guess_page_len(im);
-	im->has_header = true;
 	im->recorded = be32_at(h + 28);
 	set_page_len(im, len, h[20]);
 	return read_free_list(im, be32_at(h + 32));

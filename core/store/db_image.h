@@ -14,7 +14,6 @@ struct db_image {
 	uint32_t page_len, usable;
 	uint32_t count;	   /* of pages that are there */
 	uint32_t recorded; /* of pages, by the header; 0: unknown */
-	bool has_header;
 	uint8_t *free; /* a bit for each page that is on the free list */
 };
 

@@ -262,7 +262,8 @@ static int sort_by_kind(struct lost_found *lf)
 int lost_found_seems_encrypted(struct lost_found *lf)
 {
 	mb_auto(content_type_free) struct content_type *ct = NULL;
-	size_t step = lf->count / SAMPLE + 1, seen = 0, unknown = 0;
+	size_t step = lf->count / SAMPLE + 1;
+	size_t seen = 0, blocks = 0, unknown = 0;
 
 	if (content_type_open(&ct) < 0)
 		return -ENOMEM;
@@ -277,18 +278,19 @@ int lost_found_seems_encrypted(struct lost_found *lf)
 		if (payload_locate(&place, &lf->places, id) < 0 ||
 		    !place.stored_len)
 			continue;
-		/* of ciphertext there are only whole blocks */
-		if (place.stored_len % BLOCK_LEN)
-			return 0;
 		n = front_of(lf, &lf->list[i], front);
 		if (n <= 0)
 			continue;
 		content_type_get(ct, view_of(front, (size_t)n), &kind);
 		seen++;
+		blocks += place.stored_len % BLOCK_LEN == 0;
 		unknown += !strcmp(kind.type, "application-octet-stream");
 	}
-	/* noise can look like something by chance */
-	return seen && unknown * 4 >= seen * 3;
+	/*
+	 * Of ciphertext there are only whole blocks, unless it is cut off, and
+	 * it looks like nothing, unless by chance.
+	 */
+	return seen && blocks * 4 >= seen * 3 && unknown * 4 >= seen * 3;
 }
 
 /* ---- as entries ---- */

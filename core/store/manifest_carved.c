@@ -218,7 +218,6 @@ static void count_damage(struct carving *c)
 
 	c->carved->pages = im->count;
 	c->carved->recorded = im->recorded;
-	c->carved->damaged_pages = !im->has_header;
 	for (uint32_t page = 2; page <= im->count; page++)
 		c->carved->damaged_pages += bit_of(c->wanted, page) &&
 					    !bit_of(c->good, page) &&

@@ -1,0 +1,1 @@
+larder salvage --help

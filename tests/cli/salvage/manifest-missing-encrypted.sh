@@ -1,0 +1,5 @@
+cp -r "$GOLDEN/db-encrypted/backup" b
+rm b/Manifest.db
+larder salvage b; echo $?
+rm b/Manifest.plist
+larder salvage b; echo $?

@@ -1,0 +1,3 @@
+larder salvage --passfile "$WRONG" "$GOLDEN/db-encrypted/backup"; echo $?
+larder salvage "$GOLDEN/db-encrypted/backup"; echo $?
+larder salvage "$PWD"; echo $?
