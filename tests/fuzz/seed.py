@@ -207,6 +207,27 @@ def main():
         "INSERT INTO Files VALUES ('a', CAST(x'ffdf' AS TEXT), 'x', 1, "
         "x'00');"))
 
+    sound = database(TABLE + index + rows(blob * 2) + "DELETE FROM Files"
+                     " WHERE domain = 'D';")
+    cell = sound.rindex(b"\x5d", 0, sound.rindex(b"HomeDomain"))
+    put("salvage", "rows-with-overflow-pages", sound)
+    put("salvage", "header-of-zeros", bytes(100) + sound[100:])
+    put("salvage", "every-page-of-a-damaged-kind", b"".join(
+        b"\x07" + sound[at + 1:at + 512] for at in range(0, len(sound), 512)))
+    put("salvage", "overflow-chain-in-circles", b"".join(
+        struct.pack(">I", at // 512 + 1) + sound[at + 4:at + 512]
+        if sound[at] == 0 else sound[at:at + 512]
+        for at in range(0, len(sound), 512)))
+    put("salvage", "free-list-in-circles", sound[:32] + struct.pack(
+        ">II", 2, 9) + sound[40:512] + struct.pack(">III", 2, 1, 3)
+        + sound[524:])
+    put("salvage", "column-of-2-to-the-60", sound[:cell + 1]
+        + b"\xff\xff\xff\xff\xff\xff\xff\xff\x7f" + sound[cell + 10:])
+    put("salvage", "four-records-of-mbdb", v["MBDB"])
+    put("salvage", "mbdb-with-a-hole", MAGIC + b"".join(
+        record(b"HomeDomain", b"f%d" % i) for i in range(4)) + bytes(300)
+        + b"".join(record(b"AppDomain-x", b"f%d" % i) for i in range(4)))
+
     put("manifest_mbdb", "four-records", v["MBDB"])
     put("manifest_mbdb", "another-version", b"mbdb\x06\x00")
     put("manifest_mbdb", "cut-off", v["MBDB"][:300])
