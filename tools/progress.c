@@ -246,6 +246,17 @@ void progress_tick(struct progress *p, int64_t idle_ms)
 	pthread_mutex_unlock(&p->lock);
 }
 
+void progress_hold(struct progress *p)
+{
+	pthread_mutex_lock(&p->lock);
+	clear_line(p);
+}
+
+void progress_resume(struct progress *p)
+{
+	pthread_mutex_unlock(&p->lock);
+}
+
 static void say_line(struct progress *p, const char *event, const char *reason,
 		     const char *fmt, va_list ap)
 {

@@ -42,6 +42,13 @@ void progress_end(struct progress *p);
  */
 void progress_tick(struct progress *p, int64_t idle_ms);
 
+/*
+ * Between these two the terminal is left to who prints a line of results on
+ * it; no other function is called meanwhile.
+ */
+void progress_hold(struct progress *p);
+void progress_resume(struct progress *p);
+
 /* A message, on standard error, or {"event":"note"}; not with --quiet. */
 void progress_note(struct progress *p, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -19,8 +19,8 @@ struct command {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct command cmd_backup, cmd_devices, cmd_doctor, cmd_info,
-	cmd_key, cmd_ls, cmd_pack, cmd_pair, cmd_password, cmd_rekey,
+extern const struct command cmd_backup, cmd_devices, cmd_diff, cmd_doctor,
+	cmd_info, cmd_key, cmd_ls, cmd_pack, cmd_pair, cmd_password, cmd_rekey,
 	cmd_restore, cmd_salvage;
 
 /* Options that every command takes: larder(1), COMMON OPTIONS. */

@@ -54,21 +54,27 @@ static int get_password(struct mb_backup *backup,
 	return rc < 0 && asks ? mb_err_prefix(err, rc, "%s", info->source) : rc;
 }
 
-static int derive(struct mb_backup *backup, const struct unlock_source *source,
-		  struct secret *password, uint8_t key[MB_DERIVED_KEY_LEN],
-		  struct mb_err *err)
+int unlock_derive_from(struct mb_backup *backup, const struct secret *password,
+		       uint8_t key[MB_DERIVED_KEY_LEN], struct mb_err *err)
 {
 	bool terminal = isatty(STDERR_FILENO);
-	int rc = get_password(backup, source, password, err);
+	int rc;
 
-	if (rc < 0)
-		return rc;
 	if (terminal)
 		fputs("Unlocking, this takes some seconds ...", stderr);
 	rc = mb_backup_derive(backup, password->text, password->len, key, err);
 	if (terminal)
 		fputs("\r\033[K", stderr);
 	return rc;
+}
+
+static int derive(struct mb_backup *backup, const struct unlock_source *source,
+		  struct secret *password, uint8_t key[MB_DERIVED_KEY_LEN],
+		  struct mb_err *err)
+{
+	int rc = get_password(backup, source, password, err);
+
+	return rc < 0 ? rc : unlock_derive_from(backup, password, key, err);
 }
 
 int unlock_derive(struct mb_backup *backup, const struct unlock_source *source,

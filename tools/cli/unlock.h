@@ -38,6 +38,14 @@ int unlock_derive(struct mb_backup *backup, const struct unlock_source *source,
 		  uint8_t key[MB_DERIVED_KEY_LEN], struct mb_err *err);
 
 /*
+ * unlock_derive_from - the derived key of a password
+ *
+ * As mb_backup_derive; a terminal is told that it takes a while.
+ */
+int unlock_derive_from(struct mb_backup *backup, const struct secret *password,
+		       uint8_t key[MB_DERIVED_KEY_LEN], struct mb_err *err);
+
+/*
  * unlock_keep - derive and unlock; at once 0 for a backup that is not encrypted
  * @password: the one that fits; left empty if a key file took its place, which
  *            happens only if there is no other source
