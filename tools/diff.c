@@ -39,6 +39,12 @@ enum {
 /* So many entries are compared at once, before what came out is reported. */
 #define AT_ONCE 512
 
+/* Whose notes are passed on. */
+struct noted {
+	const struct diff *diff;
+	const char *path;
+};
+
 struct diff {
 	struct common common;
 	struct unlock_source other; /* of B */
@@ -46,6 +52,8 @@ struct diff {
 	bool exit_code;
 	struct work work;
 	struct two_backups two;
+	struct noted noted[2];
+	atomic_uint_fast64_t files; /* that are dealt with */
 	struct crew *crew;
 	struct comparer comparer;
 	struct diff_report report;
@@ -76,8 +84,15 @@ static void look(void *arg, struct progress_state *state)
 {
 	struct diff *d = arg;
 
-	state->files = d->comparer.files;
+	state->files = d->files;
 	state->bytes = d->comparer.bytes;
+}
+
+static void note(void *arg, const char *line)
+{
+	const struct noted *noted = arg;
+
+	progress_note(noted->diff->work.progress, "%s: %s", noted->path, line);
 }
 
 /* --- the work ------------------------------------------------------------ */
@@ -91,6 +106,7 @@ static int settle(struct diff *d)
 		if (rc == 0)
 			rc = diff_report_entry(&d->report, &d->list[i], d->err);
 		comparison_release(&d->list[i]);
+		d->files++;
 	}
 	d->count = 0;
 	return rc;
@@ -142,7 +158,8 @@ static int prepare(struct diff *d)
 	for (int i = 0; i < 2; i++) {
 		c->backup[i] = d->two.backup[i];
 		c->tree[i] = d->report.tree[i] = d->two.tree[i];
-		mb_backup_on_note(d->two.backup[i], work_note, &d->work);
+		d->noted[i] = (struct noted){ d, d->report.paths[i] };
+		mb_backup_on_note(d->two.backup[i], note, &d->noted[i]);
 	}
 	c->crew = d->crew;
 	c->cancelled = watch_cancelled;
