@@ -1,0 +1,1 @@
+larder diff --quiet "$GOLDEN/db-plain/backup" "$GOLDEN/mbdb-plain/backup"; echo $?
