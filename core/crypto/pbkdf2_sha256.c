@@ -313,7 +313,7 @@ static inline void wipe_registers(void)
  */
 static __attribute__((noinline)) void wipe_stack(void)
 {
-	uint8_t frames[8192];
+	uint8_t frames[32 << 10]; /* a quarter would do if optimized */
 
 	crypto_wipe(frames, sizeof(frames));
 }
