@@ -167,6 +167,45 @@ CASE(counts_beyond_the_data_are_rejected)
 		CHECK_AT(only(bad[i], &o) == -EBADMSG, "%s", bad[i]);
 }
 
+/* keys have a way of their own: short, and up to where the table begins */
+CASE(keys_beyond_the_data_are_rejected)
+{
+	static const char *const bad[] = { "53", "536162", "5e61", "7161" };
+	struct bplist_obj dict, key, value;
+	struct bplist bp;
+
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		/* the key last, so that only the table follows it */
+		struct bytes b = LIST("d10201", "1007", bad[i]);
+
+		CHECK_INT(bplist_open(&bp, view(b)), 0);
+		CHECK_INT(bplist_get(&bp, bp.root, &dict), 0);
+		CHECK_AT(bplist_lookup(&bp, &dict, "abc", &value) == -EBADMSG,
+			 "%s", bad[i]);
+		CHECK_AT(bplist_pair(&bp, &dict, 0, &key, &value) == -EBADMSG,
+			 "%s", bad[i]);
+		drop(&b);
+	}
+}
+
+CASE(a_key_that_ends_with_the_data_is_found)
+{
+	struct bytes b = LIST("d10201", "1007", "53616263");
+	struct bplist_obj dict, key, value;
+	struct bplist bp;
+
+	CHECK_INT(bplist_open(&bp, view(b)), 0);
+	CHECK_INT(bplist_get(&bp, bp.root, &dict), 0);
+	CHECK_INT(bplist_lookup(&bp, &dict, "abc", &value), 0);
+	CHECK_INT(value.integer, 7);
+	CHECK_INT(bplist_pair(&bp, &dict, 0, &key, &value), 0);
+	CHECK(key.type == BPLIST_ASCII && view_is(key.data, "abc"));
+	CHECK_INT(key.count, 3);
+	CHECK_INT(bplist_lookup(&bp, &dict, "ab", &value), -ENOENT);
+	CHECK_INT(bplist_lookup(&bp, &dict, "abd", &value), -ENOENT);
+	drop(&b);
+}
+
 CASE(containers_hand_out_their_items)
 {
 	struct bytes b = LIST("d20102"
@@ -458,6 +497,8 @@ int main(void)
 	RUN(null_booleans_reals_and_dates);
 	RUN(data_and_text_with_short_and_long_counts);
 	RUN(counts_beyond_the_data_are_rejected);
+	RUN(keys_beyond_the_data_are_rejected);
+	RUN(a_key_that_ends_with_the_data_is_found);
 	RUN(containers_hand_out_their_items);
 	RUN(sets_are_read_as_arrays);
 	RUN(references_out_of_range_are_rejected);

@@ -71,23 +71,24 @@ static void collect_golden(const char *shape)
 
 /* ---- of the fuzz target ---- */
 
+/* In the same order everywhere, so that damage is. */
 static void collect_corpus(void)
 {
-	DIR *dir = opendir(CORPUS);
-	struct dirent *d;
+	struct dirent **names = NULL;
+	int count = scandir(CORPUS, &names, NULL, alphasort);
 
-	if (!CHECK(dir))
-		return;
-	while ((d = readdir(dir))) {
-		struct bytes b;
+	CHECK(count > 0);
+	for (int i = 0; i < count; i++) {
+		if (names[i]->d_name[0] != '.') {
+			struct bytes b =
+				read_file(in(CORPUS, names[i]->d_name));
 
-		if (d->d_name[0] == '.')
-			continue;
-		b = read_file(in(CORPUS, d->d_name));
-		into_pool(b.ptr, b.len);
-		drop(&b);
+			into_pool(b.ptr, b.len);
+			drop(&b);
+		}
+		free(names[i]);
 	}
-	closedir(dir);
+	free(names);
 }
 
 /* ---- the comparison ---- */
@@ -133,42 +134,19 @@ static const char *difference(const struct mb_record *a,
 	return NULL;
 }
 
-/* A key twice in one dictionary: libplist finds the first, we the last. */
-static bool has_twins(plist_t node)
-{
-	plist_dict_iter iter = NULL;
-	plist_t value = NULL;
-	char *keys[64];
-	uint32_t count = 0;
-	bool twins = false;
-
-	if (plist_get_node_type(node) == PLIST_ARRAY) {
-		for (uint32_t i = 0; i < plist_array_get_size(node); i++)
-			twins |= has_twins(plist_array_get_item(node, i));
-		return twins;
-	}
-	if (plist_get_node_type(node) != PLIST_DICT)
-		return false;
-	plist_dict_new_iter(node, &iter);
-	do {
-		plist_dict_next_item(node, iter, &keys[count], &value);
-		if (!value)
-			break;
-		twins |= has_twins(value);
-		for (uint32_t i = 0; i < count; i++)
-			twins |= !strcmp(keys[i], keys[count]);
-	} while (++count < COUNT(keys));
-	for (uint32_t i = 0; i < count; i++)
-		free(keys[i]);
-	free(iter);
-	return twins || count == COUNT(keys);
-}
-
 /* What makes libplist's view another one, as no writer's archive does. */
 struct oddities {
 	bool in_magic; /* an object within "bplist00", which we refuse */
 	bool wide;     /* an integer of 16 bytes: cut off, we saturate */
 	bool date;     /* 32 bits hold few of those that damage makes */
+	bool twins;    /* a key twice: libplist finds the first, we the last */
+};
+
+/* An archive that one of us has read, so that its table is where it says. */
+struct raw {
+	const uint8_t *ptr, *table;
+	size_t len, offset_size, ref_size;
+	uint64_t count;
 };
 
 static uint64_t number_at(const uint8_t *p, size_t len)
@@ -180,23 +158,84 @@ static uint64_t number_at(const uint8_t *p, size_t len)
 	return n;
 }
 
-/* @b: can be read by one of us, so that its table is where it says */
-static struct oddities look_at_objects(const struct bytes *b)
+static struct raw raw_of(const struct bytes *b)
 {
 	const uint8_t *trailer = b->ptr + b->len - 32;
-	uint64_t count = number_at(trailer + 8, 8);
-	uint64_t table = number_at(trailer + 24, 8);
-	size_t size = trailer[6];
+
+	return (struct raw){
+		b->ptr,	    b->ptr + number_at(trailer + 24, 8),
+		b->len,	    trailer[6],
+		trailer[7], number_at(trailer + 8, 8),
+	};
+}
+
+/* The length of the archive for what is no object. */
+static uint64_t offset_of(const struct raw *r, uint64_t ref)
+{
+	uint64_t off = ref < r->count ?
+			       number_at(r->table + ref * r->offset_size,
+					 r->offset_size) :
+			       r->len;
+
+	return off < r->len ? off : r->len;
+}
+
+/* Marker and text of a key, as far as two of them can be the same. */
+static struct mb_slice key_of(const struct raw *r, uint64_t ref)
+{
+	uint64_t off = offset_of(r, ref);
+	size_t len = r->len - off;
+
+	if (len && r->ptr[off] >> 4 == 0x5 && (r->ptr[off] & 15) < 15)
+		len = 1 + (r->ptr[off] & 15);
+	else if (len > 2 && r->ptr[off] == 0x5f && r->ptr[off + 1] == 0x10)
+		len = 3 + r->ptr[off + 2];
+	else if (len)
+		len = 1;
+	if (len > r->len - off)
+		len = r->len - off;
+	return (struct mb_slice){ (const char *)r->ptr + off, len };
+}
+
+static bool has_twins(const struct raw *r, uint64_t off)
+{
+	const uint8_t *refs = r->ptr + off + 1;
+	uint64_t count = r->ptr[off] & 15;
+
+	if (count == 15) {
+		if (off + 3 > r->len || refs[0] != 0x10)
+			return true;
+		count = refs[1];
+		refs += 2;
+	}
+	if (count * r->ref_size > (size_t)(r->ptr + r->len - refs))
+		return true;
+	for (uint64_t i = 0; i < count; i++)
+		for (uint64_t j = 0; j < i; j++)
+			if (mb_slice_equal(
+				    key_of(r, number_at(refs + i * r->ref_size,
+							r->ref_size)),
+				    key_of(r, number_at(refs + j * r->ref_size,
+							r->ref_size))))
+				return true;
+	return false;
+}
+
+static struct oddities look_at_objects(const struct bytes *b)
+{
+	struct raw r = raw_of(b);
 	struct oddities odd = { 0 };
 
-	for (uint64_t i = 0; i < count; i++) {
-		uint64_t off = number_at(b->ptr + table + i * size, size);
+	for (uint64_t i = 0; i < r.count; i++) {
+		uint64_t off = offset_of(&r, i);
 
 		odd.in_magic |= off < 8;
-		if (off < b->len) {
-			odd.wide |= b->ptr[off] == 0x14;
-			odd.date |= b->ptr[off] >> 4 == 0x3;
-		}
+		if (off == r.len)
+			continue;
+		odd.wide |= r.ptr[off] == 0x14;
+		odd.date |= r.ptr[off] >> 4 == 0x3;
+		if (r.ptr[off] >> 4 == 0xd)
+			odd.twins |= has_twins(&r, off);
 	}
 	return odd;
 }
@@ -228,8 +267,8 @@ static void compare(const struct bytes *b, const char *what, size_t which)
 		readable.both++;
 		differs = difference(&ours, &theirs);
 		odd = look_at_objects(b);
-		if (differs && (odd.wide || odd.date || has_twins(archive) ||
-				has_nul(ours.target)))
+		if (differs &&
+		    (odd.wide || odd.date || odd.twins || has_nul(ours.target)))
 			readable.odd++;
 		else
 			CHECK_AT(!differs, "%s %zu: %s", what, which, differs);
