@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "crew.h"
 #include "new_backup.h"
 
 /* ---- all of a golden backup is kept ---- */
@@ -226,6 +227,57 @@ static void check_converted(const char *password, bool encrypted)
 	}
 	forget(&r);
 	mb_backup_free(b);
+}
+
+/* ---- two threads ---- */
+
+#define MANY 400
+
+static atomic_int keep_failed;
+
+static void keep_one(void *arg, size_t i)
+{
+	struct mb_err err;
+
+	(void)arg;
+	if (mb_writer_keep(made.w, &made.base.list[i], &err) < 0)
+		keep_failed++;
+}
+
+CASE(entries_can_be_kept_by_several_threads_at_once)
+{
+	static const enum mb_encryption how[] = { MB_IN_CLEAR, MB_NEW_PASSWORD,
+						  MB_AS_LIKE };
+	static struct example list[MANY];
+	static char paths[MANY][32], contents[MANY][64];
+	const char *from = temp_dir();
+	struct crew *crew = NULL;
+
+	for (int i = 0; i < MANY; i++) {
+		snprintf(paths[i], sizeof(paths[i]), "file %d", i);
+		snprintf(contents[i], sizeof(contents[i]), "%d is in it", i);
+		list[i] = (struct example){ .domain = i % 3 ? "HomeDomain" :
+							      "MediaDomain",
+					    .path = paths[i],
+					    .content = contents[i] };
+	}
+	put_example(from, list, MANY, true);
+	CHECK_INT(crew_open(&crew), 0);
+	for (size_t i = 0; i < COUNT(how); i++) {
+		begin(from, how[i]);
+		crew_each(crew, made.base.count, 2, keep_one, NULL);
+		CHECK_INT(keep_failed, 0);
+		CHECK_INT(made.counts.entries, MANY);
+		CHECK_INT(made.counts.shared + made.counts.written, MANY);
+		if (how[i] == MB_AS_LIKE)
+			mb_backup_free(commit(PASSWORD));
+		else
+			check_converted(how[i] == MB_IN_CLEAR ? "" :
+								"a new one",
+					how[i] != MB_IN_CLEAR);
+		end();
+	}
+	crew_free(crew);
 }
 
 CASE(in_clear_everything_that_can_be_read_is_there)
@@ -507,6 +559,7 @@ int main(void)
 	RUN(the_property_lists_of_the_backup_stay);
 	RUN(each_manifest_has_a_key_of_its_own);
 	RUN(a_record_that_is_damaged_is_kept_word_for_word);
+	RUN(entries_can_be_kept_by_several_threads_at_once);
 	RUN(in_clear_everything_that_can_be_read_is_there);
 	RUN(a_new_password_opens_it_and_the_old_does_not);
 	RUN(what_cannot_be_read_is_left_out_with_a_note);
