@@ -231,7 +231,7 @@ static void check_converted(const char *password, bool encrypted)
 
 /* ---- two threads ---- */
 
-#define MANY 400
+#define MANY 1500
 
 static atomic_int keep_failed;
 
