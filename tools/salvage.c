@@ -20,8 +20,6 @@ static const char usage[] =
 	"its lists are damaged or missing. Changes nothing: what is found, a mount\n"
 	"with -o salvage shows.\n" COMMON_HELP_TEXT;
 
-MB_DEFINE_AUTO(struct mb_tree, mb_tree_free)
-
 /* What became of the content of files that are listed. */
 enum fate { FATE_FINE, FATE_DAMAGED, FATE_MISSING, FATE_NO_KEY, FATES };
 
