@@ -14,7 +14,7 @@ struct db_image {
 	uint32_t page_len, usable;
 	uint32_t count;	   /* of pages that are there */
 	uint32_t recorded; /* of pages, by the header; 0: unknown */
-	uint8_t *free; /* a bit for each page that is on the free list */
+	uint8_t *free;	   /* a bit for each page that is on the free list */
 };
 
 /*

@@ -699,6 +699,19 @@ def of_a_snapshot_payloads_may_still_be_missing(shape):
 
 
 @case_for(SHAPES)
+def a_snapshot_can_be_packed_as_a_backup(shape):
+    out, b = snapshot_alone(shape)
+    new = new_path("packed")
+    done = larder("pack", "--passfile", PASSFILE, out, new)
+    equal(done.returncode, 0, done.stderr)
+    with mounted(new) as m:
+        for e in b.entries:
+            if e.type == "f":
+                equal(read(m.inside(os.fsdecode(e.domain),
+                                    os.fsdecode(e.path))), e.data)
+
+
+@case_for(SHAPES)
 def only_a_snapshot_without_a_manifest_names_the_option(shape):
     out, b = snapshot_alone(shape, manifest=False)
     for done in larder("ls", out), larderfs(out, new_dir("mnt")):
