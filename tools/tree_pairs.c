@@ -3,6 +3,10 @@
  * Names that are shown as they are recorded are in the order in which they are
  * needed already, and a tree keeps no others. Every other shown name has a "%":
  * a folder with such names is sorted anew, by the names of the records.
+ *
+ * The name of a folder without a record is in the records of what is below it.
+ * A crafted path leads through thousands of such folders: the record is looked
+ * for once on the way down, not in each of them.
  */
 #include "tree_pairs.h"
 
@@ -23,6 +27,13 @@ struct siblings {
 	uint32_t first, count, next;
 	struct sibling *sorted; /* NULL: shown as they are recorded */
 	struct buf names;	/* of those that are not */
+	/*
+	 * The path of the first record from the first entry on down along
+	 * first entries, if it has been looked for; borrowed from a level
+	 * above, or in here.
+	 */
+	struct mb_slice below;
+	struct buf below_own;
 };
 
 /* A folder that is open, in both trees or in one. */
@@ -46,10 +57,17 @@ static int no_memory(struct mb_err *err)
 	return mb_err_set(err, -ENOMEM, "out of memory");
 }
 
+static struct mb_slice slice_of(const struct buf *b)
+{
+	return b->len ? (struct mb_slice){ (char *)b->ptr, b->len } :
+			mb_slice_of("");
+}
+
 static void siblings_release(struct siblings *s)
 {
 	free(s->sorted);
 	buf_release(&s->names);
+	buf_release(&s->below_own);
 }
 
 /* --- the names in a folder ----------------------------------------------- */
@@ -63,24 +81,49 @@ static int compare_siblings(const void *va, const void *vb)
 	return diff ? diff : (a->node > b->node) - (a->node < b->node);
 }
 
+static int find_below(struct siblings *s, struct mb_record *rec,
+		      struct mb_err *err)
+{
+	uint32_t node = s->first, count = 1;
+	int rc = 0;
+
+	while (rc == 0 && count && mb_tree_is_made_up(s->tree, node))
+		rc = mb_tree_children(s->tree, node, &node, &count, err);
+	if (rc == 0)
+		rc = mb_tree_record(s->tree, node, rec, err);
+	if (rc < 0)
+		return rc;
+	if (buf_add(&s->below_own, rec->path.ptr, rec->path.len) < 0)
+		return no_memory(err);
+	s->below = slice_of(&s->below_own);
+	return 0;
+}
+
 /*
- * The last component of a path, whose folder has a path of @above bytes, or a
- * domain's name in the root.
+ * The last component of an entry's path, whose folder has a path of @above
+ * bytes, or a domain's name in the root.
  */
 static int find_name(struct siblings *s, uint32_t node, bool root, size_t above,
 		     struct mb_record *rec, struct mb_slice *name,
 		     struct mb_err *err)
 {
 	size_t skip = above ? above + 1 : 0;
-	int rc = mb_tree_record(s->tree, node, rec, err);
+	struct mb_slice path;
+	int rc = 0;
 
+	if (!root && node == s->first && mb_tree_is_made_up(s->tree, node)) {
+		if (!s->below.ptr)
+			rc = find_below(s, rec, err);
+		path = s->below;
+	} else {
+		rc = mb_tree_record(s->tree, node, rec, err);
+		path = root ? rec->domain : rec->path;
+	}
 	if (rc < 0)
 		return rc;
-	*name = root ? rec->domain : rec->path;
-	if (!root && name->len > skip) {
-		name->ptr += skip;
-		name->len -= skip;
-	}
+	*name = path;
+	if (!root)
+		mb_path_next(path, &skip, name);
 	return 0;
 }
 
@@ -171,6 +214,14 @@ static void open_side(void *arg, size_t i)
 				 o->level->path_len, &o->err[i]);
 }
 
+/* What is below a first entry without a record is below its first entry. */
+static void inherit_below(struct siblings *s, const struct siblings *above,
+			  uint32_t dir)
+{
+	if (dir && dir == above->first && mb_tree_is_made_up(s->tree, dir))
+		s->below = above->below;
+}
+
 /* Opening a domain reads all of it: both trees at once. */
 static int open_level(struct walk *w, const uint32_t dirs[2])
 {
@@ -191,6 +242,8 @@ static int open_level(struct walk *w, const uint32_t dirs[2])
 		.of = { { .tree = w->trees[0] }, { .tree = w->trees[1] } },
 		.path_len = w->path.len,
 	};
+	for (int i = 0; i < 2 && o.level != w->levels; i++)
+		inherit_below(&o.level->of[i], &o.level[-1].of[i], dirs[i]);
 	crew_each(w->crew, 2, is_domain ? 2 : 3, open_side, &o);
 	for (int i = 0; i < 2; i++)
 		if (o.rc[i] < 0)
@@ -263,12 +316,6 @@ static int set_place(struct walk *w, const struct level *level,
 		return no_memory(w->err);
 	}
 	return buf_add(out, name.ptr, name.len) < 0 ? no_memory(w->err) : 0;
-}
-
-static struct mb_slice slice_of(const struct buf *b)
-{
-	return b->len ? (struct mb_slice){ (char *)b->ptr, b->len } :
-			mb_slice_of("");
 }
 
 static int visit(struct walk *w, uint32_t a, uint32_t b)

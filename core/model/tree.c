@@ -233,6 +233,11 @@ void mb_shown_name(char out[MB_SHOWN_MAX + 1], struct mb_slice component)
 	names_show(out, component);
 }
 
+bool mb_path_next(struct mb_slice path, size_t *at, struct mb_slice *component)
+{
+	return names_next(path, at, component);
+}
+
 /* From a node on along a path whose components are shown. */
 static int find_below(struct mb_tree *t, struct mb_slice path, uint32_t *node,
 		      struct mb_err *err)

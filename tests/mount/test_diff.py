@@ -610,6 +610,26 @@ def odd_names_find_each_other_whatever_they_are_shown_as(seed):
 
 
 @case
+def deep_paths_of_such_names_take_no_time():
+    """Folders without a record, thousands of them in each other."""
+    def deep(own):
+        def add(b):
+            for i in range(5):
+                above = f"{i}%/" + "%/a/" * 8000
+                b.file("HomeDomain", above + "%/" * 15000 + own, b"")
+                b.file("HomeDomain", above + "%2F/x", own.encode())
+                b.file("HomeDomain", above + "//x", b"in both")
+                b.link("HomeDomain", above + "%%/%/%/x", own)
+        return add
+
+    (a, a_path), (b, b_path) = (built("mbdb-plain", deep(own))
+                                for own in ("ours", "theirs"))
+    start = time.monotonic()
+    compare(diff(a_path, b_path, "--content").found, expected(a, b))
+    assert time.monotonic() - start < 20
+
+
+@case
 def text_names_what_json_names():
     (a, a_path), (b, b_path) = (built("db-encrypted", scatter(seed))
                                 for seed in (77, 78))

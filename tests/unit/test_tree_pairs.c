@@ -177,6 +177,38 @@ CASE(names_that_are_shown_alike_are_told_apart)
 	     "end of A/b\n");
 }
 
+CASE(folders_without_a_record_have_the_names_that_the_paths_below_have)
+{
+	static const struct example a[] = {
+		{ PUT("A", "%/a/%/%2F/x", "") },
+		{ PUT("A", "%/a/%/%2F/y//z", "") },
+		{ PUT("A", "%/a/%%/x", "") },
+		{ PUT("A", "%/b/%/x", "") },
+	};
+	static const struct example b[] = {
+		{ PUT("A", "%/a/%///x", "") }, /* "%2F%2F" */
+		{ PUT("A", "%/a/%/%2F/x", "") },
+		{ FOLDER("A", "%/a/%/%2F/y") },
+	};
+
+	WALK(a, b,
+	     "?\?A\n"
+	     "?\?A/%\n"
+	     "?\?A/%/a\n"
+	     "?\?A/%/a/%\n"
+	     "?\?A/%/a/%/%2F\n"
+	     "<>A/%/a/%/%2F/x\n"
+	     "?/A/%/a/%/%2F/y\n"
+	     "<.A/%/a/%/%2F/y//z\n"
+	     ".>A/%/a/%///x\n"
+	     "?.A/%/a/%%\n"
+	     "<.A/%/a/%%/x\n"
+	     "?.A/%/b\n"
+	     "?.A/%/b/%\n"
+	     "<.A/%/b/%/x\n"
+	     "end of A\n");
+}
+
 CASE(a_folder_and_a_file_of_one_path_find_their_like)
 {
 	static const struct example file[] = { { PUT("A", "t", "") } };
@@ -238,6 +270,7 @@ int main(void)
 {
 	RUN(each_entry_comes_once_in_the_order_of_its_name);
 	RUN(names_that_are_shown_alike_are_told_apart);
+	RUN(folders_without_a_record_have_the_names_that_the_paths_below_have);
 	RUN(a_folder_and_a_file_of_one_path_find_their_like);
 	RUN(a_domain_can_be_left_out);
 	RUN(another_result_ends_it);

@@ -66,6 +66,15 @@ int mb_tree_find(struct mb_tree *tree, struct mb_slice domain,
 #define MB_SHOWN_MAX 255
 void mb_shown_name(char out[MB_SHOWN_MAX + 1], struct mb_slice component);
 
+/*
+ * mb_path_next - the next component of a path, as recorded
+ * @at: where to go on, starts at 0
+ *
+ * A slash that begins the path, follows another one or ends the path separates
+ * nothing: it is part of the component. False at the end.
+ */
+bool mb_path_next(struct mb_slice path, size_t *at, struct mb_slice *component);
+
 /* The name that is shown, terminated; borrowed. "" for the root. */
 const char *mb_tree_get_name(const struct mb_tree *tree, uint32_t node);
 /*
