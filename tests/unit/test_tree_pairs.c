@@ -182,7 +182,7 @@ CASE(folders_without_a_record_have_the_names_that_the_paths_below_have)
 	static const struct example a[] = {
 		{ PUT("A", "%/a/%/%2F/x", "") },
 		{ PUT("A", "%/a/%/%2F/y//z", "") },
-		{ PUT("A", "%/a/%%/x", "") },
+		{ PUT("A", "%/a/%%/%3/x", "") },
 		{ PUT("A", "%/b/%/x", "") },
 	};
 	static const struct example b[] = {
@@ -202,7 +202,8 @@ CASE(folders_without_a_record_have_the_names_that_the_paths_below_have)
 	     "<.A/%/a/%/%2F/y//z\n"
 	     ".>A/%/a/%///x\n"
 	     "?.A/%/a/%%\n"
-	     "<.A/%/a/%%/x\n"
+	     "?.A/%/a/%%/%3\n"
+	     "<.A/%/a/%%/%3/x\n"
 	     "?.A/%/b\n"
 	     "?.A/%/b/%\n"
 	     "<.A/%/b/%/x\n"
