@@ -202,6 +202,24 @@ int write_full(int fd, const void *ptr, size_t len)
 	return 0;
 }
 
+int pwrite_full(int fd, const void *ptr, size_t len, int64_t off)
+{
+	const char *p = ptr;
+
+	while (len) {
+		ssize_t n = pwrite(fd, p, len, off);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		p += n;
+		off += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
 int beneath_create_file(int dir_fd, const char *path, mode_t mode)
 {
 	return open_mode_beneath(dir_fd, path,

@@ -111,6 +111,9 @@ bool path_is_inside(const char *path, const char *folder);
 /* write_full - write all of it; 0 or -errno */
 int write_full(int fd, const void *ptr, size_t len);
 
+/* pwrite_full - the same at an offset */
+int pwrite_full(int fd, const void *ptr, size_t len, int64_t off);
+
 /* pread_full - pread until @len bytes or the end; bytes read, or -errno */
 ssize_t pread_full(int fd, void *out, size_t len, int64_t off);
 

@@ -77,19 +77,27 @@ static int copy_bytes(struct sharing *s, int in, int out)
 	return copy_by_hand(s, in, out);
 }
 
+int share_reflink(struct sharing *s, int in, int out)
+{
+	if (s->no_reflinks)
+		return 1;
+	if (ioctl(out, FICLONE, in) == 0) {
+		s->reflinked++;
+		return 0;
+	}
+	if (!cannot(errno))
+		return -errno;
+	s->no_reflinks = true;
+	return 1;
+}
+
 static int fill(struct sharing *s, int in, int out, bool reflink_only)
 {
 	int rc;
 
-	if (!s->no_reflinks) {
-		if (ioctl(out, FICLONE, in) == 0) {
-			s->reflinked++;
-			return 0;
-		}
-		if (!cannot(errno))
-			return -errno;
-		s->no_reflinks = true;
-	}
+	rc = share_reflink(s, in, out);
+	if (rc <= 0)
+		return rc;
 	if (reflink_only)
 		return -EOPNOTSUPP;
 	rc = copy_bytes(s, in, out);
@@ -214,4 +222,56 @@ int share_file(struct sharing *s, int from_fd, const char *from, int to_fd,
 	leave_end(&b);
 	leave_end(&a);
 	return rc;
+}
+
+/* Bytes copied of a part, or an error; -EOPNOTSUPP: the kernel cannot. */
+static ssize_t range_by_kernel(struct sharing *s, int in, int out, int64_t off,
+			       size_t len)
+{
+	int64_t from = off, to = off;
+	ssize_t n;
+
+	do
+		n = copy_file_range(in, &from, out, &to, len, 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && cannot(errno)) {
+		s->no_copy_range = true;
+		return -EOPNOTSUPP;
+	}
+	return n < 0 ? -errno : n;
+}
+
+static ssize_t range_by_hand(int in, int out, int64_t off, char *buf,
+			     size_t len)
+{
+	ssize_t n = pread_full(in, buf, len, off);
+	int rc = n > 0 ? pwrite_full(out, buf, (size_t)n, off) : 0;
+
+	return rc < 0 ? rc : n;
+}
+
+int share_range(struct sharing *s, int in, int out, int64_t off, int64_t len)
+{
+	mb_auto(free) char *buf = NULL;
+
+	while (len > 0) {
+		size_t part = len < COPY_LEN ? (size_t)len : COPY_LEN;
+		ssize_t n = -EOPNOTSUPP;
+
+		if (is_cancelled(s))
+			return -ECANCELED;
+		if (!s->no_copy_range)
+			n = range_by_kernel(s, in, out, off, part);
+		/* 0 where there is something: a file system that says so */
+		if (n == -EOPNOTSUPP || n == 0) {
+			if (!buf && !(buf = malloc(COPY_LEN)))
+				return -ENOMEM;
+			n = range_by_hand(in, out, off, buf, part);
+		}
+		if (n <= 0)
+			return n < 0 ? (int)n : -EIO;
+		off += n;
+		len -= n;
+	}
+	return 0;
 }

@@ -41,4 +41,21 @@ struct sharing {
 int share_file(struct sharing *s, int from_fd, const char *from, int to_fd,
 	       const char *to);
 
+/*
+ * share_reflink - have an open, empty file take the content of another
+ *
+ * Returns 0; 1 if that cannot be done here; errors of the system.
+ */
+int share_reflink(struct sharing *s, int in, int out);
+
+/*
+ * share_range - copy a part of an open file to the same place of another
+ *
+ * By the kernel where it can. Several threads, each with its own @s, may copy
+ * parts of the same files.
+ *
+ * Returns 0; -ECANCELED; -EIO if @in ends before; errors of the system.
+ */
+int share_range(struct sharing *s, int in, int out, int64_t off, int64_t len);
+
 #endif

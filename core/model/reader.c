@@ -182,3 +182,51 @@ ssize_t mb_reader_pread(struct mb_reader *r, void *out, size_t len, int64_t off)
 		return -EIO; /* shrunk since it was opened */
 	return n;
 }
+
+int mb_reader_get_plain_fd(const struct mb_reader *r)
+{
+	return r->payload ? payload_plain_fd(r->payload) : -1;
+}
+
+/* As large as keeps what has just been decrypted in a core's own cache. */
+#define DIGEST_CHUNK (256 << 10)
+
+static int digest_content(struct mb_reader *r, struct digest *digest,
+			  uint8_t *chunk, size_t len, struct mb_err *err)
+{
+	for (int64_t off = 0; off < r->extent.size;) {
+		ssize_t n = mb_reader_pread(r, chunk, len, off);
+
+		if (n <= 0)
+			return mb_err_set(err, -EIO,
+					  "cannot be read beyond byte %lld: %s",
+					  (long long)off,
+					  r->extent.damage[0] ?
+						  r->extent.damage :
+						  strerror(n ? (int)-n : EIO));
+		if (digest_add(digest, chunk, (size_t)n) < 0)
+			return mb_err_set(err, -EIO, "cannot be hashed");
+		off += n;
+	}
+	return 0;
+}
+
+int mb_reader_sha256(struct mb_reader *r, uint8_t out[MB_SHA256_LEN],
+		     struct mb_err *err)
+{
+	mb_auto(digest_free) struct digest *digest = NULL;
+	mb_auto(free) uint8_t *chunk = NULL;
+	size_t len = DIGEST_CHUNK;
+	int rc;
+
+	if (r->extent.size < DIGEST_CHUNK)
+		len = (size_t)r->extent.size + 1;
+	chunk = malloc(len);
+	if (!chunk || digest_new(&digest, SHA256_LEN) < 0)
+		return mb_err_set(err, -ENOMEM, "out of memory");
+	rc = digest_content(r, digest, chunk, len, err);
+	crypto_wipe(chunk, len);
+	if (rc == 0 && digest_finish(digest, out) < 0)
+		rc = mb_err_set(err, -EIO, "cannot be hashed");
+	return rc;
+}

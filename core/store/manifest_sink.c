@@ -107,26 +107,6 @@ static void wipe_memory(struct manifest_sink *s)
 	s->size = 0;
 }
 
-/* --- a file -------------------------------------------------------------- */
-
-static int pwrite_full(int fd, const void *ptr, size_t len, int64_t off)
-{
-	const uint8_t *from = ptr;
-
-	while (len) {
-		ssize_t n = pwrite(fd, from, len, off);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		from += n;
-		off += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 /* --- what SQLite calls --------------------------------------------------- */
 
 static int file_read(sqlite3_file *file, void *out, int len, sqlite3_int64 off)

@@ -106,6 +106,11 @@ int64_t payload_stored_len(const struct payload *p)
 	return p->stored_len;
 }
 
+int payload_plain_fd(const struct payload *p)
+{
+	return p->cbc ? -1 : p->fd;
+}
+
 int64_t payload_solid_len(const struct payload *p)
 {
 	const int64_t trusted = INT64_C(1) << 30;

@@ -56,6 +56,9 @@ MB_DEFINE_AUTO(struct payload, payload_free)
 /* Length of the stored file, in bytes. */
 int64_t payload_stored_len(const struct payload *p);
 
+/* The stored file of a plain payload; -1 of an encrypted one. Borrowed. */
+int payload_plain_fd(const struct payload *p);
+
 /*
  * payload_solid_len - the same, without the holes of a large sparse file
  *

@@ -59,4 +59,23 @@ const char *mb_reader_get_damage(const struct mb_reader *reader, bool *fatal);
 ssize_t mb_reader_pread(struct mb_reader *reader, void *out, size_t len,
 			int64_t off);
 
+/*
+ * mb_reader_get_plain_fd - the file that is stored, if its bytes are the
+ * content: to share it or to have the kernel copy it
+ *
+ * Returns a descriptor, borrowed, for reading; -1 if the content is encrypted,
+ * or if it is empty and stored nowhere.
+ */
+int mb_reader_get_plain_fd(const struct mb_reader *reader);
+
+#define MB_SHA256_LEN 32
+
+/*
+ * mb_reader_sha256 - the digest of the content, all of which is read
+ *
+ * Returns 0; -EIO if not all can be read; -ENOMEM.
+ */
+int mb_reader_sha256(struct mb_reader *reader, uint8_t out[MB_SHA256_LEN],
+		     struct mb_err *err);
+
 #endif
