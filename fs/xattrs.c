@@ -46,22 +46,12 @@ static int offer_text(struct walk *w, const char *name, const char *fmt, ...)
 	return offer(w, name, text, (size_t)len);
 }
 
-/*
- * A file's own attribute. One that the kernel would not take is left out; one
- * that would pass for ours is shown as "user.%larder...".
- */
+/* A file's own attribute. */
 static int offer_own(void *arg, struct mb_slice name, struct mb_slice value)
 {
-	char full[XATTR_NAME_MAX + 1];
-	const char *escape = "";
+	char full[MB_ATTRIBUTE_MAX + 1];
 
-	if (!name.len || memchr(name.ptr, '\0', name.len) ||
-	    value.len > XATTR_SIZE_MAX)
-		return 0;
-	if (name.len >= strlen(OURS) && !memcmp(name.ptr, OURS, strlen(OURS)))
-		escape = "%";
-	if (snprintf(full, sizeof(full), PREFIX "%s%.*s", escape, (int)name.len,
-		     name.ptr) >= (int)sizeof(full))
+	if (!mb_shown_attribute(full, name, value))
 		return 0;
 	return offer(arg, full, value.ptr, value.len);
 }

@@ -80,6 +80,14 @@ bool selection_is_all(const struct selection *s)
 	return !s->count;
 }
 
+void selection_each(const struct selection *s,
+		    void (*each)(void *arg, int option, const char *text),
+		    void *arg)
+{
+	for (size_t i = 0; i < s->count; i++)
+		each(arg, s->patterns[i].option, s->patterns[i].text);
+}
+
 /* Components have the length of a file name at most, domains may be longer. */
 static bool glob_matches(const char *glob, struct mb_slice text)
 {

@@ -45,6 +45,11 @@ void selection_release(struct selection *s);
 /* True if there is nothing to select by. */
 bool selection_is_all(const struct selection *s);
 
+/* selection_each - what it was made of: SELECTION_* and the text */
+void selection_each(const struct selection *s,
+		    void (*each)(void *arg, int option, const char *text),
+		    void *arg);
+
 /* Can there be something of a domain? */
 bool selection_wants(struct selection *s, struct mb_slice domain);
 

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -236,6 +237,24 @@ void mb_shown_name(char out[MB_SHOWN_MAX + 1], struct mb_slice component)
 bool mb_path_next(struct mb_slice path, size_t *at, struct mb_slice *component)
 {
 	return names_next(path, at, component);
+}
+
+/* Linux takes no longer value: XATTR_SIZE_MAX. */
+#define ATTRIBUTE_VALUE_MAX 65536
+
+bool mb_shown_attribute(char out[MB_ATTRIBUTE_MAX + 1], struct mb_slice name,
+			struct mb_slice value)
+{
+	static const char ours[] = "larder.";
+	const char *escape = "";
+
+	if (!name.len || name.len > MB_ATTRIBUTE_MAX ||
+	    memchr(name.ptr, '\0', name.len) || value.len > ATTRIBUTE_VALUE_MAX)
+		return false;
+	if (name.len >= strlen(ours) && !memcmp(name.ptr, ours, strlen(ours)))
+		escape = "%";
+	return snprintf(out, MB_ATTRIBUTE_MAX + 1, "user.%s%.*s", escape,
+			(int)name.len, name.ptr) <= MB_ATTRIBUTE_MAX;
 }
 
 /* From a node on along a path whose components are shown. */

@@ -43,11 +43,12 @@ LIBRARIES = {
 OUTSIDE = {
     "libimobiledevice/": {"tools/link/device.c", "tools/link/device_link.c"},
     "usbmuxd.h": {"tools/link/device.c"},
+    "archive": {"tools/extract_tar.c"},
     "plist/": {"tools", "tools/link"},
     "json-c/": {"tools"},
     "fuse": {"fs"},
 }
-NEVER_IN_CORE = ("fuse", "libimobiledevice/", "usbmuxd", "json-c/", "libudev")
+NEVER_IN_CORE = ("archive", "fuse", "libimobiledevice/", "usbmuxd", "json-c/", "libudev")
 SILENT = re.compile(r"\b(printf|fprintf|puts|fputs|putchar|perror|exit|_exit|"
                     r"abort|syslog|err|errx|warn|warnx)\s*\(")
 

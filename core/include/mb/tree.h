@@ -75,6 +75,16 @@ void mb_shown_name(char out[MB_SHOWN_MAX + 1], struct mb_slice component);
  */
 bool mb_path_next(struct mb_slice path, size_t *at, struct mb_slice *component);
 
+/*
+ * mb_shown_attribute - how a file's own attribute is shown: "user.<name>"
+ * @out: that name; "user.%larder..." for one that would pass for ours
+ *
+ * Returns false if a kernel would not take it: then it is not shown.
+ */
+#define MB_ATTRIBUTE_MAX 255
+bool mb_shown_attribute(char out[MB_ATTRIBUTE_MAX + 1], struct mb_slice name,
+			struct mb_slice value);
+
 /* The name that is shown, terminated; borrowed. "" for the root. */
 const char *mb_tree_get_name(const struct mb_tree *tree, uint32_t node);
 /*
