@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -308,9 +309,9 @@ static int prepare_archive(struct taring *t)
 		return mb_err_set(t->err, -ENOMEM, "out of memory");
 	if (archive_write_set_format_pax(t->archive) != ARCHIVE_OK)
 		return archive_failed(t);
-	/* names are bytes: whether they are text is not ours to judge */
-	archive_write_set_format_option(t->archive, "pax", "hdrcharset",
-					"BINARY");
+	/* as GNU tar and Python have them */
+	archive_write_set_format_option(t->archive, "pax", "xattrheader",
+					"SCHILY");
 	archive_write_set_bytes_per_block(t->archive, 1 << 18);
 	archive_write_set_bytes_in_last_block(t->archive, 10240);
 	return 0;
@@ -331,10 +332,16 @@ static void drop_archive(struct taring *t)
 	mb_record_release(&t->rec);
 }
 
+/*
+ * Names that are UTF-8, as nearly all are, become text in the archive, the
+ * others bytes. libarchive asks the locale which is which.
+ */
 static int write_archive(struct extract *x, int fd, struct mb_err *err)
 {
 	struct taring t = { .x = x, .err = err };
 	const struct tree_visitor visitor = { .enter = write_node, .arg = &t };
+	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", 0);
+	locale_t before = utf8 ? uselocale(utf8) : 0;
 	int rc = prepare_archive(&t);
 
 	if (rc == 0 && archive_write_open_fd(t.archive, fd) != ARCHIVE_OK)
@@ -344,6 +351,10 @@ static int write_archive(struct extract *x, int fd, struct mb_err *err)
 	if (rc == 0 && archive_write_close(t.archive) != ARCHIVE_OK)
 		rc = archive_failed(&t);
 	drop_archive(&t);
+	if (utf8) {
+		uselocale(before);
+		freelocale(utf8);
+	}
 	return rc;
 }
 
