@@ -132,10 +132,13 @@ int extract_open(struct extract *x, uint32_t node, const struct mb_record *rec,
 static void look(void *arg, struct progress_state *state)
 {
 	struct extract *x = arg;
-	uint64_t all = x->plan.bytes + x->plan.files * FILE_WEIGHT, done;
+	uint64_t all, done;
 
 	state->files = x->counts.files + x->counts.kept;
 	state->bytes = x->counts.bytes;
+	if (!atomic_load(&x->plan.counted))
+		return;
+	all = x->plan.bytes + x->plan.files * FILE_WEIGHT;
 	done = state->bytes + state->files * FILE_WEIGHT;
 	if (all)
 		state->percent =
@@ -224,8 +227,8 @@ static int load(struct extract *x, struct mb_err *err)
 		return rc;
 	mb_backup_on_note(x->backup, work_note, &x->work);
 	progress_begin(x->work.progress, "reading");
-	return extract_plan_make(&x->plan, x->backup, x->tree,
-				 &x->wish.selection, extract_is_stopped, err);
+	return extract_plan_make(&x->plan, x->tree, &x->wish.selection,
+				 extract_is_stopped, err);
 }
 
 static int fill_folder(struct extract *x, struct extract_dest *dest,

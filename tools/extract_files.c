@@ -18,7 +18,7 @@
 #define PIECE ((int64_t)8 << 20)
 
 struct job {
-	enum { JOB_ENTRY, JOB_PIECE } kind;
+	enum { JOB_COUNT, JOB_ENTRY, JOB_PIECE } kind;
 	struct extract_folder *folder;
 	uint32_t node;
 	struct extract_target *large;
@@ -37,6 +37,7 @@ struct filling {
 
 	/* under the lock */
 	unsigned busy; /* hands */
+	bool counting;
 	struct extract_target *large;
 	int rc; /* what ends everything */
 	struct mb_err *err;
@@ -374,6 +375,24 @@ static int extract_entry(struct filling *f, struct extract_hand *h,
 
 /* --- jobs ---------------------------------------------------------------- */
 
+/*
+ * How much it is all together takes a while to find out: only when it has
+ * become clear that somebody will want to know how far it is.
+ */
+#define COUNT_AFTER_S 1.5
+
+static bool take_count(struct filling *f, struct job *job)
+{
+	struct extract *x = f->x;
+
+	if (f->counting || x->common.quiet || x->plan.counted ||
+	    progress_seconds(x->work.progress) < COUNT_AFTER_S)
+		return false;
+	f->counting = true;
+	job->kind = JOB_COUNT;
+	return true;
+}
+
 static bool take_piece(struct filling *f, struct job *job)
 {
 	for (struct extract_target *t = f->large; t; t = t->others) {
@@ -406,7 +425,8 @@ static bool take(struct filling *f, struct job *job)
 
 	pthread_mutex_lock(&f->lock);
 	while (f->rc == 0 && !extract_is_stopped()) {
-		taken = take_piece(f, job) || take_entry(f, job);
+		taken = take_count(f, job) || take_piece(f, job) ||
+			take_entry(f, job);
 		if (taken || !f->busy)
 			break;
 		pthread_cond_wait(&f->changed, &f->lock);
@@ -454,7 +474,7 @@ static void finish(struct filling *f, const struct job *job, int rc)
 		stop(f, rc);
 	if (job->kind == JOB_ENTRY) {
 		extract_walk_release(&f->walk, job->folder);
-	} else {
+	} else if (job->kind == JOB_PIECE) {
 		job->large->pieces--;
 		if (is_last_piece(f, job->large))
 			end_large(f, job->large);
@@ -464,6 +484,16 @@ static void finish(struct filling *f, const struct job *job, int rc)
 	pthread_mutex_unlock(&f->lock);
 }
 
+static int fill_piece(struct extract_hand *h, const struct job *job)
+{
+	int64_t left = job->large->size - job->off;
+	int rc = extract_target_fill(h, job->large, job->off,
+				     left < PIECE ? left : PIECE);
+
+	/* it is not this entry's alone any more */
+	return rc < 0 && !ends_all(rc) ? -EIO : rc;
+}
+
 static void work(void *arg, size_t i)
 {
 	struct filling *f = arg;
@@ -471,19 +501,14 @@ static void work(void *arg, size_t i)
 	struct job job;
 
 	while (take(f, &job)) {
-		struct extract_target *t = job.large;
-		int64_t len = PIECE;
-		int rc;
+		int rc = 0;
 
-		if (job.kind == JOB_PIECE) {
-			if (len > t->size - job.off)
-				len = t->size - job.off;
-			rc = extract_target_fill(h, t, job.off, len);
-			if (rc < 0 && !ends_all(rc))
-				rc = -EIO;
-		} else {
+		if (job.kind == JOB_COUNT)
+			extract_plan_count(&f->x->plan, f->x->backup);
+		else if (job.kind == JOB_PIECE)
+			rc = fill_piece(h, &job);
+		else
 			rc = extract_entry(f, h, &job);
-		}
 		finish(f, &job, rc);
 	}
 }

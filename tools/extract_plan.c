@@ -104,9 +104,20 @@ static int enter(void *arg, uint32_t node)
 		       0;
 }
 
-int extract_plan_make(struct extract_plan *plan, struct mb_backup *backup,
-		      struct mb_tree *tree, struct selection *selection,
-		      bool (*cancelled)(void), struct mb_err *err)
+void extract_plan_count(struct extract_plan *plan, struct mb_backup *backup)
+{
+	struct mb_totals totals = { 0 };
+
+	/* damage of the manifest is met elsewhere */
+	mb_backup_each_domain(backup, NULL, NULL, &totals, NULL);
+	plan->files = totals.files;
+	plan->bytes = totals.bytes;
+	atomic_store(&plan->counted, true);
+}
+
+int extract_plan_make(struct extract_plan *plan, struct mb_tree *tree,
+		      struct selection *selection, bool (*cancelled)(void),
+		      struct mb_err *err)
 {
 	struct planning p = { .plan = plan,
 			      .tree = tree,
@@ -114,15 +125,10 @@ int extract_plan_make(struct extract_plan *plan, struct mb_backup *backup,
 			      .cancelled = cancelled,
 			      .err = err };
 	const struct tree_visitor visitor = { .enter = enter, .arg = &p };
-	struct mb_totals totals = { 0 };
 	int rc;
 
 	if (selection_is_all(selection)) {
 		plan->all = true;
-		/* only for the progress: damage is met later */
-		mb_backup_each_domain(backup, NULL, NULL, &totals, NULL);
-		plan->files = totals.files;
-		plan->bytes = totals.bytes;
 		return 0;
 	}
 	rc = mark(plan, MB_ROOT);
@@ -130,5 +136,6 @@ int extract_plan_make(struct extract_plan *plan, struct mb_backup *backup,
 		return mb_err_set(err, rc, "out of memory");
 	rc = tree_walk(tree, MB_ROOT, &visitor, err);
 	mb_record_release(&p.rec);
+	atomic_store(&plan->counted, true);
 	return rc < 0 ? rc : selection_check(selection, err);
 }

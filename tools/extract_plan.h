@@ -2,6 +2,8 @@
 #ifndef EXTRACT_PLAN_H
 #define EXTRACT_PLAN_H
 
+#include <stdatomic.h>
+
 #include "mb/tree.h"
 #include "selection.h"
 
@@ -13,6 +15,8 @@ struct extract_plan {
 	bool all; /* without a bit */
 	unsigned char *bits;
 	size_t size; /* of @bits, in bytes */
+	/* with @counted; of a whole backup it is not, to begin with */
+	atomic_bool counted;
 	uint64_t files, bytes;
 };
 
@@ -24,9 +28,15 @@ struct extract_plan {
  * Returns 0; -ENOENT if a pattern of @selection matches nothing; -ECANCELED;
  * as mb_tree_children.
  */
-int extract_plan_make(struct extract_plan *plan, struct mb_backup *backup,
-		      struct mb_tree *tree, struct selection *selection,
-		      bool (*cancelled)(void), struct mb_err *err);
+int extract_plan_make(struct extract_plan *plan, struct mb_tree *tree,
+		      struct selection *selection, bool (*cancelled)(void),
+		      struct mb_err *err);
+/*
+ * extract_plan_count - how much a whole backup is; it reads all records
+ *
+ * One thread at a time; others may look at @plan->counted.
+ */
+void extract_plan_count(struct extract_plan *plan, struct mb_backup *backup);
 void extract_plan_release(struct extract_plan *plan);
 
 bool extract_plan_has(const struct extract_plan *plan, uint32_t node);

@@ -20,6 +20,7 @@
 #include "tree_walk.h"
 
 #define CHUNK ((size_t)1 << 20)
+#define COUNT_AFTER_S 1.5 /* as in extract_files.c */
 #define PATH_SIZE ((size_t)1 << 18)
 
 struct chunk {
@@ -276,6 +277,9 @@ static int write_node(void *arg, uint32_t node)
 
 	if (extract_is_stopped())
 		return work_cancelled(t->err);
+	if (!t->x->plan.counted && !t->x->common.quiet &&
+	    progress_seconds(t->x->work.progress) > COUNT_AFTER_S)
+		extract_plan_count(&t->x->plan, t->x->backup);
 	if (node == MB_ROOT)
 		return 0;
 	if (!extract_plan_has(&t->x->plan, node))
