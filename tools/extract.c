@@ -135,7 +135,7 @@ static void look(void *arg, struct progress_state *state)
 	uint64_t all, done;
 
 	state->files = x->counts.files + x->counts.kept;
-	state->bytes = x->counts.bytes;
+	state->bytes = x->counts.bytes + x->counts.kept_bytes;
 	if (!atomic_load(&x->plan.counted))
 		return;
 	all = x->plan.bytes + x->plan.files * FILE_WEIGHT;
@@ -256,9 +256,15 @@ static int fill_folder(struct extract *x, struct extract_dest *dest,
 		return rc;
 	progress_begin(x->work.progress, "extracting");
 	rc = extract_files(x, dest, err);
-	if (rc == 0)
-		extract_dest_finish(dest);
-	return rc;
+	if (rc < 0)
+		return rc;
+	/* a part is not to pass for the whole, nor a folder of other things */
+	if (x->plan.all && dest->fresh)
+		extract_dest_describe(dest, mb_backup_get_info(x->backup),
+				      x->wish.view == MB_VIEW_DEVICE,
+				      EXTRACT_MODE(07777));
+	extract_dest_finish(dest);
+	return 0;
 }
 
 static int into_folder(struct extract *x, struct mb_err *err)

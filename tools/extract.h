@@ -24,7 +24,8 @@ struct extract_wish {
 struct extract_counts {
 	atomic_uint_fast64_t files, folders, links;
 	atomic_uint_fast64_t bytes; /* of content */
-	atomic_uint_fast64_t kept;  /* were there, whole, from a run before */
+	/* were there, whole, from a run before */
+	atomic_uint_fast64_t kept, kept_bytes;
 	atomic_uint_fast64_t damaged;
 	atomic_uint_fast64_t failed; /* the file system does not take them */
 };

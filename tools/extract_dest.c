@@ -10,12 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include "beneath.h"
 #include "workdir.h"
 
 #define STATE "state"
-#define STATE_MAX 4096
+#define STATE_MAX 512
 
 static int failed(const struct extract_dest *d, int rc, struct mb_err *err)
 {
@@ -151,38 +152,32 @@ static uint64_t mount_id(int fd)
 }
 
 /*
- * Three lines. What was written is there as long as the machine runs, and
- * may not be after it was not shut down: so what has a whole look is believed
- * only if the second line is still the same. And not where files were replaced
- * that may have had this look before.
+ * Four lines. What was written is there as long as the machine runs, and may
+ * not be after it was not shut down: so what has a whole look is believed only
+ * if the third line is still the same. And not where files are replaced that
+ * may have had this look before, which the last line says.
  */
-static void format_state(char *out, size_t size, const struct extract_dest *d,
-			 const char *what, bool overwrite)
+#define STATE_FORMAT "larder-extract 1\n%s\nboot %s mount %" PRIu64 "\n"
+#define REPLACES "replaces "
+#define MERGES "merges "
+
+static void format_state(char out[STATE_MAX], const struct extract_dest *d,
+			 const char *what)
 {
 	char boot[64];
 
 	read_boot_id(boot);
-	snprintf(out, size,
-		 "larder-extract 1\nboot %s mount %" PRIu64 "%s\n%s\n", boot,
-		 mount_id(d->fd), overwrite ? " overwrites" : "", what);
+	snprintf(out, STATE_MAX, STATE_FORMAT, what, boot, mount_id(d->fd));
 }
 
-static const char *line_at(const char *text, unsigned number)
-{
-	while (text && number--) {
-		text = strchr(text, '\n');
-		text = text ? text + 1 : NULL;
-	}
-	return text;
-}
-
-/* What is there, of a run before: 1; 0 if there is none. */
+/* What is there, of a run before. */
 static int read_state(struct extract_dest *d, const char *what,
 		      struct mb_err *err)
 {
 	mb_auto(buf_release) struct buf old = { 0 };
 	char now[STATE_MAX];
-	const char *line;
+	const char *text, *flags;
+	size_t same;
 	int rc = beneath_read_file(d->work_fd, STATE, STATE_MAX, &old, err);
 
 	if (rc == -ENOENT)
@@ -190,16 +185,21 @@ static int read_state(struct extract_dest *d, const char *what,
 	if (rc == 0 && buf_add_u8(&old, '\0') < 0)
 		rc = mb_err_set(err, -ENOMEM, "out of memory");
 	if (rc < 0)
-		return mb_err_prefix(err, rc == -ENOENT ? -EIO : rc, "%s/%s",
-				     d->path, EXTRACT_WORK);
-	format_state(now, sizeof(now), d, what, false);
-	line = line_at((char *)old.ptr, 2);
-	if (strncmp((char *)old.ptr, now, strcspn(now, "\n") + 1) || !line ||
-	    strcmp(line, line_at(now, 2)))
+		return mb_err_prefix(err, rc, "%s/%s", d->path, EXTRACT_WORK);
+	format_state(now, d, what);
+	text = (const char *)old.ptr;
+	/* the first two lines tell what, the third when and where */
+	same = (size_t)(strstr(now, "boot ") - now);
+	if (strncmp(text, now, same))
 		return -EEXIST;
+	flags = strrchr(text, '\n');
+	while (flags && flags > text && flags[-1] != '\n')
+		flags--;
 	d->resumed = true;
-	d->trusted = !strcmp((char *)old.ptr, now);
-	return 1;
+	d->trusted = !strncmp(text, now, strlen(now)) && flags &&
+		     !strstr(flags, REPLACES);
+	d->fresh = flags && !strstr(flags, MERGES);
+	return 0;
 }
 
 int extract_dest_begin(struct extract_dest *d, const char *what, bool overwrite,
@@ -232,17 +232,41 @@ int extract_dest_begin(struct extract_dest *d, const char *what, bool overwrite,
 int extract_dest_mark(struct extract_dest *d, const char *what, bool overwrite,
 		      struct mb_err *err)
 {
-	char state[STATE_MAX];
+	char state[STATE_MAX + 64];
 	int rc;
 
-	/* what has been replaced so far still is */
-	if (d->resumed && !d->trusted)
-		overwrite = true;
-	format_state(state, sizeof(state), d, what, overwrite);
+	format_state(state, d, what);
+	/* what is not believed now is not next time either */
+	if (overwrite || (d->resumed && !d->trusted))
+		strcat(state, REPLACES);
+	if (!d->fresh)
+		strcat(state, MERGES);
+	strcat(state, "\n");
 	rc = beneath_write_file(d->work_fd, STATE,
 				view_of(state, strlen(state)), 0600, err);
 	return rc < 0 ? mb_err_prefix(err, rc, "%s/%s", d->path, EXTRACT_WORK) :
 			0;
+}
+
+static void describe(const struct extract_dest *d, const char *name,
+		     const char *value)
+{
+	if (value)
+		fsetxattr(d->fd, name, value, strlen(value), 0);
+}
+
+void extract_dest_describe(const struct extract_dest *d,
+			   const struct mb_backup_info *info, bool device_view,
+			   unsigned mode_mask)
+{
+	char mask[16];
+
+	snprintf(mask, sizeof(mask), "%04o", mode_mask);
+	describe(d, "user.larder.source", info->source);
+	describe(d, "user.larder.udid", info->udid);
+	describe(d, "user.larder.encrypted", info->encrypted ? "yes" : "no");
+	describe(d, "user.larder.view", device_view ? "device" : NULL);
+	describe(d, "user.larder.mode-mask", mask);
 }
 
 void extract_dest_finish(struct extract_dest *d)

@@ -14,7 +14,7 @@ struct extract_dest {
 	const char *path; /* as given */
 	int fd;
 	int work_fd;  /* of .larder-extract */
-	bool fresh;   /* there was nothing in it */
+	bool fresh;   /* there is nothing in it but what we make */
 	bool resumed; /* a run before has begun this */
 	bool trusted; /* what looks complete of that, is */
 };
@@ -43,6 +43,16 @@ int extract_dest_begin(struct extract_dest *d, const char *what, bool overwrite,
 /* extract_dest_mark - what is made from now on is to be gone on with */
 int extract_dest_mark(struct extract_dest *d, const char *what, bool overwrite,
 		      struct mb_err *err);
+
+/*
+ * extract_dest_describe - the attributes that the root of a mount has
+ *
+ * By these "larder restore" and "larder pack" find the backup of which it is
+ * a copy. As far as the file system can keep them.
+ */
+void extract_dest_describe(const struct extract_dest *d,
+			   const struct mb_backup_info *info, bool device_view,
+			   unsigned mode_mask);
 
 /* extract_dest_finish - all is done: nothing of ours stays */
 void extract_dest_finish(struct extract_dest *d);

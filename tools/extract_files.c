@@ -286,7 +286,7 @@ static int make_file(struct filling *f, struct extract_hand *h,
 
 	if (rc > 0) {
 		t->x->counts.kept++;
-		t->x->counts.bytes += (uint64_t)t->size;
+		t->x->counts.kept_bytes += (uint64_t)t->size;
 		return 0;
 	}
 	if (rc < 0)

@@ -113,6 +113,7 @@ static int read_attributes(struct source *s, struct mb_err *err)
 {
 	mb_auto(buf_release) struct buf view = { 0 }, udid = { 0 },
 					encrypted = { 0 };
+	int mask;
 
 	s->view = root_text(s, "view", &view) &&
 				  !strcmp((char *)view.ptr, "device") ?
@@ -120,6 +121,9 @@ static int read_attributes(struct source *s, struct mb_err *err)
 			  MB_VIEW_DOMAINS;
 	s->file_mode = octal_attribute(s, "file-mode");
 	s->dir_mode = octal_attribute(s, "dir-mode");
+	mask = octal_attribute(s, "mode-mask");
+	if (mask >= 0)
+		s->mode_mask = (uint32_t)mask & 07777;
 	if (root_text(s, "udid", &udid)) {
 		s->about_udid = strdup((char *)udid.ptr);
 		if (!s->about_udid)
@@ -212,6 +216,7 @@ int source_open(struct source **out, const char *path, const char *base,
 	if (!s)
 		return mb_err_set(err, -ENOMEM, "out of memory");
 	s->file_mode = s->dir_mode = -1;
+	s->mode_mask = 07777;
 	s->path = realpath(path, NULL);
 	/* of a mount whose program is gone; no device has to do with it */
 	if (!s->path && errno == ENOTCONN)

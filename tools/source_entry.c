@@ -336,7 +336,7 @@ uint32_t source_permissions(const struct source *s, const struct stat *st,
 	/* a link has no mode of its own here */
 	if (S_ISLNK(st->st_mode) || (fixed >= 0 && mode == (uint32_t)fixed))
 		return base->mode & 07777;
-	return mode;
+	return (mode & s->mode_mask) | (base->mode & 07777 & ~s->mode_mask);
 }
 
 /* --- an entry as a whole ------------------------------------------------- */

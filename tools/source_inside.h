@@ -59,6 +59,8 @@ struct source {
 	enum mb_view view;
 	/* the permissions that a mount gave all files, folders; -1: recorded */
 	int file_mode, dir_mode;
+	/* the permissions that the tree shows; the others are the base's */
+	uint32_t mode_mask;
 	struct mb_backup_info about;
 	char *about_udid;
 	bool was_encrypted;
