@@ -1,13 +1,17 @@
 #!/usr/bin/python3
 """Judge a mount by an EXPECT listing.
 
-    compare.py EXPECT MOUNTPOINT [--no-xattrs] [--jobs N]
+    compare.py EXPECT MOUNTPOINT [--no-xattrs] [--extracted] [--jobs N]
 
 Walks the mount as it is and compares every entry with the listing (see
 tests/mkbackup.py): nothing missing, nothing more; type, mode, size, time,
 target, content, extended attributes.  Content is read from front to back, and
 some files again at random places and through mmap.  A file that the listing
 calls damaged must deliver exactly its readable bytes and then fail with EIO.
+
+With --extracted it is a folder of files that were extracted: no permissions
+beyond 0777, none of the attributes that a mount adds, and of what is damaged
+the readable bytes; a file without any may be missing.
 
 One line for each difference, fifty at most, then a summary.  Exit status 1 if
 there is any.
@@ -159,13 +163,39 @@ def check_xattrs(path, wanted):
         yield f"{name} is not listed"
 
 
-def check(path, kind, line, xattrs, again):
+def as_extracted(line):
+    """What a copy in a file system shows of an entry."""
+    line = dict(line)
+    if "mode" in line:
+        line["mode"] &= 0o777
+    if "error" in line:
+        del line["error"]
+        line["size"] = line["readable"]
+        line["sha256"] = line["sha256_readable"]
+    line["xattrs"] = {name: value for name, value
+                      in line.get("xattrs", {}).items()
+                      if not name.startswith("user.larder.")}
+    return line
+
+
+def check_no_others(path, wanted):
+    listed = {name for name in os.listxattr(path, follow_symlinks=False)
+              if name.startswith("user.")}
+    for name in sorted(listed - set(wanted)):
+        yield f"{name} is too much"
+
+
+def check(path, kind, line, xattrs, again, extracted=False):
     """Yield the differences of one entry."""
+    if extracted:
+        line = as_extracted(line)
     st = os.lstat(path)
     got = TYPES.get(stat.S_IFMT(st.st_mode), "?")
     if got != line["type"] or kind != line["type"]:
         yield f"type {got} (readdir: {kind}), want {line['type']}"
         return
+    if extracted and got == "l":
+        line["mode"], line["xattrs"] = 0o777, {}    # Linux gives links none
     if stat.S_IMODE(st.st_mode) != line["mode"]:
         yield f"mode {stat.S_IMODE(st.st_mode):04o}, want {line['mode']:04o}"
     if "size" in line and st.st_size != line["size"]:
@@ -178,6 +208,8 @@ def check(path, kind, line, xattrs, again):
             yield f"target {target!r}, want {line['target']!r}"
     if xattrs and "xattrs" in line:
         yield from check_xattrs(path, line["xattrs"])
+        if extracted:
+            yield from check_no_others(path, line["xattrs"])
     if "error" in line:
         yield from check_damaged(path, line)
     elif "sha256" in line:
@@ -190,6 +222,7 @@ def main():
     parser.add_argument("expect")
     parser.add_argument("mountpoint")
     parser.add_argument("--no-xattrs", action="store_true")
+    parser.add_argument("--extracted", action="store_true")
     parser.add_argument("--jobs", type=int, default=4)
     args = parser.parse_args()
     top = os.fsencode(args.mountpoint)
@@ -218,7 +251,8 @@ def main():
     except OSError as e:
         report(os.fsencode(e.filename or top), f"listing: {name_of(e)}")
     for path in sorted(set(wanted) - set(found)):
-        report(path, "missing")
+        if not args.extracted or wanted[path].get("readable") != 0:
+            report(path, "missing")
     for path in sorted(set(found) - set(wanted)):
         report(path, "not expected")
 
@@ -230,7 +264,7 @@ def main():
         try:
             return path, list(check(
                 os.path.join(top, path), found[path], wanted[path],
-                not args.no_xattrs, number % every == 0))
+                not args.no_xattrs, number % every == 0, args.extracted))
         except OSError as e:
             return path, [f"{name_of(e)}: {e}"]
 
