@@ -175,6 +175,21 @@ static int add_attribute(void *arg, struct mb_slice own, struct mb_slice value)
 	return 0;
 }
 
+/*
+ * libarchive prints the seconds and behind them the fraction, whose sign is
+ * then that of the seconds.
+ */
+static void set_time(struct archive_entry *e, struct timespec t)
+{
+	if (t.tv_sec < -1 && t.tv_nsec) {
+		t.tv_sec++;
+		t.tv_nsec = 1000000000 - t.tv_nsec;
+	} else if (t.tv_sec == -1) {
+		t.tv_nsec = 0; /* there is no "-0" */
+	}
+	archive_entry_set_mtime(e, t.tv_sec, t.tv_nsec);
+}
+
 static int write_header(struct taring *t, uint32_t node, int64_t size)
 {
 	enum mb_type type = mb_tree_get_type(t->x->tree, node);
@@ -196,7 +211,7 @@ static int write_header(struct taring *t, uint32_t node, int64_t size)
 				      type == MB_LINK ? AE_IFLNK :
 							AE_IFREG);
 	archive_entry_set_perm(e, type == MB_LINK ? 0777 : mode);
-	archive_entry_set_mtime(e, mtime.tv_sec, mtime.tv_nsec);
+	set_time(e, mtime);
 	archive_entry_set_uid(e, t->rec.uid);
 	archive_entry_set_gid(e, t->rec.gid);
 	archive_entry_set_size(e, size);

@@ -94,6 +94,10 @@ static void finish_folders(struct extract_walk *w, struct extract_folder *f)
 		if (w->done && f->fd >= 0)
 			w->done(w->arg, f);
 		if (above) {
+			/* it may be done next; if it cannot be opened, it
+			 * goes without its time */
+			if (above->left && f->fd >= 0)
+				open_again(above, f, NULL);
 			if (f->fd >= 0)
 				close(f->fd);
 			above->below--;
@@ -109,6 +113,11 @@ static int leave(struct extract_walk *w, struct mb_err *err)
 	int rc = f->above ? open_again(f->above, f, err) : 0;
 
 	w->innermost = f->above;
+	/* something far below is not done yet: from there it is opened again */
+	if (f->below && !f->jobs && f->above && w->depth > OPEN_LEVELS) {
+		close(f->fd);
+		f->fd = -1;
+	}
 	w->depth--;
 	f->left = true;
 	finish_folders(w, f);

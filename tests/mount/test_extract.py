@@ -11,6 +11,7 @@ import hashlib
 import random
 import resource
 import tarfile
+import urllib.parse
 
 from trees import *
 
@@ -196,7 +197,7 @@ def folders_that_their_owner_may_not_enter_are_filled_and_gone_on_with():
     place = new_dir("place")
     os.chown(place, NOBODY, NOBODY)
     out = place + "/out"
-    killed_at(backup, out, ("utimensat", 30), user=as_nobody())
+    assert killed_at(backup, out, ("utimensat", 12), user=as_nobody())
     done = execute(*as_nobody(LARDER), "extract", "--quiet", backup, out)
     equal((done.returncode, done.stderr), (0, ""))
     shows(expect, out)
@@ -283,15 +284,14 @@ def restore_sees_no_change_in_what_was_extracted():
 # --- archives ----------------------------------------------------------------
 
 def members(path):
-    """{name: member} of an archive, with content in .data"""
+    """{name: (member, content)} of an archive"""
     found = {}
     with tarfile.open(path, errors="surrogateescape",
                       encoding="utf-8") as archive:
         for member in archive:
             assert member.name not in found, f"{member.name!r} twice"
-            if member.isreg():
-                member.data = archive.extractfile(member).read()
-            found[member.name] = member
+            found[member.name] = member, archive.extractfile(member).read() \
+                if member.isreg() else None
     return found
 
 
@@ -301,7 +301,7 @@ def check_archive(path, expect):
     missing = {name for name in lines.keys() - found.keys()
                if lines[name].get("readable") != 0}
     equal((missing, found.keys() - lines.keys()), (set(), set()))
-    for name, m in found.items():
+    for name, (m, data) in found.items():
         line = lines[name]
         kind = "f" if m.isreg() else "d" if m.isdir() else "l"
         equal(kind, line["type"], name)
@@ -318,15 +318,16 @@ def check_archive(path, expect):
                   name)
         if kind == "f" and "error" in line:
             good = line["readable"]
-            equal(len(m.data), line["size"], name)
-            equal(hashlib.sha256(m.data[:good]).hexdigest(),
+            equal(len(data), line["size"], name)
+            equal(hashlib.sha256(data[:good]).hexdigest(),
                   line["sha256_readable"], name)
-            equal(m.data[good:], bytes(line["size"] - good), name)
+            equal(data[good:], bytes(line["size"] - good), name)
         elif kind == "f":
-            equal(hashlib.sha256(m.data).hexdigest(), line["sha256"], name)
+            equal(hashlib.sha256(data).hexdigest(), line["sha256"], name)
         own = {k: base64.b64decode(v) for k, v in line.get("xattrs", {})
                .items() if not k.startswith("user.larder.")}
-        got = {k[13:]: v.encode("utf-8", "surrogateescape")
+        # libarchive writes what is beyond ASCII in these names as URLs do
+        got = {urllib.parse.unquote(k[13:]): v.encode("utf-8", "surrogateescape")
                for k, v in m.pax_headers.items()
                if k.startswith("SCHILY.xattr.")}
         if kind != "l":
@@ -369,6 +370,11 @@ def a_part_can_be_archived():
     equal(sorted(members(out)), [APP, APP + "/Documents", HELLO])
 
 
+def only_small_files():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, MIB))
+
+
 @case
 def an_archive_replaces_nothing_unless_told_and_leaves_nothing_half_done():
     backup, place = backup_for_edits("db-plain"), new_dir("place")
@@ -382,8 +388,7 @@ def an_archive_replaces_nothing_unless_told_and_leaves_nothing_half_done():
     os.unlink(out)
     killed = larder("extract", "--passfile", PASSFILE, "--tar", out,
                     large("db-plain")[0],
-                    preexec_fn=lambda: resource.setrlimit(
-                        resource.RLIMIT_FSIZE, (MIB, MIB)))
+                    preexec_fn=only_small_files)
     equal(killed.returncode, 1, killed.stderr)
     assert "File too large" in killed.stderr, killed.stderr
     equal(os.listdir(place), [])
@@ -496,7 +501,7 @@ def nothing_is_written_into_the_backup():
     before = snapshot(backup)
     os.symlink(backup, backup + "-link")
     with there_bound(backup) as bound:
-        for out in (backup, backup + "/new", backup + "/00/..",
+        for out in (backup, backup + "/new", payload_files(backup)[0][:-41],
                     backup + "-link/new", bound, bound + "/new"):
             line = refused(backup, out)
             assert "is in the backup" in line, line
@@ -644,7 +649,7 @@ def killed_again_and_again_at_random_it_comes_to_its_end():
     backup, expect = made_backup("db-encrypted", fill_many)
     rng, out, rounds = random.Random(5), new_path("out"), 0
     while killed_at(backup, out, (rng.choice(("openat", "pwrite64", "close")),
-                                  rng.randrange(20, 400))):
+                                  rng.randrange(20, 150))):
         rounds += 1
         if rounds == 12:
             extract(backup, out=out)
@@ -715,7 +720,7 @@ def what_was_begun_otherwise_is_not_gone_on_with():
 @case
 def the_note_holds_no_name_and_no_secret():
     backup, out = backup_for_edits("db-encrypted"), new_path("out")
-    assert killed_at(backup, out, ("utimensat", 8), "--only", "HomeDomain")
+    assert killed_at(backup, out, ("utimensat", 2), "--only", "HomeDomain")
     equal(os.listdir(f"{out}/{WORK}"), ["state"])
     text = read(f"{out}/{WORK}/state", "r")
     for word in (PASSWORD, "HomeDomain", "Domain", "sms"):
@@ -776,6 +781,7 @@ def flawed_backups_end_with_a_documented_status_and_stay_inside():
         backup, out = f"{place}/{name}", f"{place}/out/{name}"
         make(backup)
         os.makedirs(place + "/out", exist_ok=True)
+        beside = sorted(os.listdir(place))
         done = larder("extract", "--passfile", PASSFILE, backup, out,
                       timeout=100)
         text = f"{name}: {done.returncode} {done.stderr[-500:]}"
@@ -790,23 +796,21 @@ def flawed_backups_end_with_a_documented_status_and_stay_inside():
                     equal(done.returncode, DAMAGED, text)
         assert all(line.isprintable() for line in done.stderr.splitlines()), \
             text
+        equal(sorted(os.listdir(place)), beside, name)
         execute("rm", "-rf", out)
-        shutil.rmtree(backup)
-    equal(os.listdir(place), ["out"])
-    equal(os.listdir(place + "/out"), [])
+        equal(os.listdir(place + "/out"), [], name)
+        execute("rm", "-rf", backup)
 
 
 @case
 def thousands_of_levels_are_extracted_with_few_descriptors():
     levels = 1500
 
-    def fill(b):
-        path = "/".join(["d"] * levels)
-        b.file("HomeDomain", path + "/deep", b"deep")
-        b.file("HomeDomain", "d/d/d/shallow", b"shallow")
-        b.file("HomeDomain", "d/d/z", b"z")
-    backup, _ = made_backup("db-plain", fill)
-    out = new_path("out")
+    b, backup, out = mkbackup.Backup("db-plain"), new_path(), new_path("out")
+    b.file("HomeDomain", "/".join(["d"] * levels) + "/deep", b"deep")
+    b.file("HomeDomain", "d/d/d/shallow", b"shallow")
+    b.file("HomeDomain", "d/d/z", b"z")
+    b.write(backup)
     done = larder("extract", "--json", backup, out,
                   preexec_fn=lambda: resource.setrlimit(
                       resource.RLIMIT_NOFILE, (256, 256)))
@@ -826,15 +830,18 @@ def thousands_of_levels_are_extracted_with_few_descriptors():
 
 @case
 def memory_is_bounded():
+    if SANITIZED:
+        raise Skip("sanitizers need more")
     backup, _ = large("db-encrypted")
-    out = new_path("out")
-    process = subprocess.Popen([LARDER, "extract", "--quiet", "--passfile",
-                                PASSFILE, backup, out], env=environment())
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    equal(process.returncode, 0)
-    if not SANITIZED:
-        assert used.ru_maxrss < 64 << 10, f"{used.ru_maxrss} KiB"
+    # in a process of its own: a child begins with the figure of its parent
+    done = execute(sys.executable, "-c", """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)""",
+                   LARDER, "extract", "--quiet", "--passfile", PASSFILE,
+                   backup, new_path("out"))
+    equal(done.returncode, 0, done.stderr)
+    assert int(done.stdout) < 32 << 10, f"{done.stdout} KiB"
 
 
 run()
