@@ -92,13 +92,16 @@ static void look_at_file(struct extract *x, uint32_t node,
 	const char *damage = mb_reader_get_damage(reader, &fatal);
 	int64_t size = mb_reader_get_size(reader);
 	struct mb_err line;
+	char path[300];
 
 	if (rec->damage)
 		extract_damaged(x, node, rec->damage);
 	if (fatal)
 		return; /* whoever reads it comes to that */
-	if (damage && !rec->damage)
-		say_entry(x, "warning", node, damage);
+	if (damage && !rec->damage) {
+		mb_tree_get_path(x->tree, node, path, sizeof(path));
+		progress_warn(x->work.progress, "%s: %s", path, damage);
+	}
 	if (!rec->damage && mb_reader_get_plain_fd(reader) >= 0 &&
 	    size < rec->size) {
 		mb_err_set(&line, 0,
@@ -352,15 +355,13 @@ static int judge(struct extract *x)
 	if (!n->failed && !n->damaged)
 		return finish_output();
 	if (n->failed)
-		rc = mb_err_set(&err, -EIO,
-				"%" PRIuFAST64
-				" entries could not be made, %" PRIuFAST64
-				" are damaged",
-				n->failed, n->damaged);
+		rc = mb_err_set(
+			&err, -EIO, "%" PRIuFAST64 " %s could not be made",
+			n->failed, n->failed == 1 ? "entry" : "entries");
 	else
-		rc = mb_err_set(&err, -EBADMSG,
-				"%" PRIuFAST64 " entries are damaged",
-				n->damaged);
+		rc = mb_err_set(&err, -EBADMSG, "%" PRIuFAST64 " %s damaged",
+				n->damaged,
+				n->damaged == 1 ? "entry is" : "entries are");
 	return progress_fail(x->work.progress, &x->common, rc, &err);
 }
 

@@ -48,8 +48,11 @@ static int archive_failed(struct taring *t)
 	int error = archive_errno(t->archive);
 	const char *text = archive_error_string(t->archive);
 
-	return mb_err_set(t->err, error > 0 ? -error : -EIO, "%s: %s",
-			  t->x->wish.tar, text ? text : "cannot be written");
+	if (error > 0)
+		return mb_err_set(t->err, -error, "%s: %s", t->x->wish.tar,
+				  strerror(error));
+	return mb_err_set(t->err, -EIO, "%s: %s", t->x->wish.tar,
+			  text ? text : "cannot be written");
 }
 
 /* --- content ------------------------------------------------------------- */

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "ls.h"
+
 #include <errno.h>
 #include <getopt.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
-#include "mb/tree.h"
-#include "tool.h"
+#include "crew.h"
 #include "tree_walk.h"
 
 static const char usage[] =
@@ -19,166 +17,156 @@ static const char usage[] =
 	"\n"
 	"  -l, --long         permissions, size, time and target too\n"
 	"  -R, --recursive    everything below, by its path\n"
-	"  --salvage          of a damaged backup, what there is: larder-salvage(1)\n" COMMON_HELP_TEXT;
+	"  --salvage          of a damaged backup, what there is: larder-salvage(1)\n"
+	"\n"
+	"Everything below, in other forms:\n"
+	"\n"
+	"  --csv              a table with all that is recorded\n"
+	"  --bodyfile         for the Sleuth Kit's timeline, mactime(1)\n"
+	"  --sha256           digests of the contents, for sha256sum -c; with\n"
+	"                     --csv or --json a column or key\n" COMMON_HELP_TEXT;
 
-enum { LS_SALVAGE = COMMON_END };
+enum { OPT_CSV = COMMON_END, OPT_BODYFILE, OPT_SHA256, OPT_SALVAGE };
 
-struct listing {
-	struct mb_tree *tree;
-	const struct common *common;
-	bool detailed;
-	bool recursive;
+/* Files are hashed by both cores, so many at a time. */
+#define BATCH 64
+
+struct item {
+	uint32_t node;
+	int rc; /* of hashing it */
+	uint8_t sha256[MB_SHA256_LEN];
+	struct mb_err err;
 };
 
-static const char *type_name(enum mb_type type)
+struct listing {
+	const struct common *common;
+	struct ls_style style;
+	bool recursive;
+	bool hashes; /* contents are read */
+	struct mb_tree *tree;
+	struct crew *crew;
+	struct item *items; /* that wait, with @hashes */
+	size_t count;
+	uint64_t unreadable;
+};
+
+static void listing_release(struct listing *l)
 {
-	switch (type) {
-	case MB_DIR:
-		return "folder";
-	case MB_LINK:
-		return "link";
-	default:
-		return "file";
-	}
+	crew_free(l->crew);
+	free(l->items);
+	mb_tree_free(l->tree);
 }
 
-static void permissions_text(char out[11], enum mb_type type, uint32_t mode)
+/* Whole paths, where entries of several folders are listed. */
+static const char *name_of(const struct listing *l, uint32_t node)
 {
-	static const char letters[] = "rwxrwxrwx";
+	static char path[1 << 18];
 
-	out[0] = type == MB_DIR ? 'd' : type == MB_LINK ? 'l' : '-';
-	for (int i = 0; i < 9; i++)
-		out[1 + i] = mode & (0400u >> i) ? letters[i] : '-';
-	out[10] = '\0';
+	if (!l->recursive)
+		return mb_tree_get_name(l->tree, node);
+	mb_tree_get_path(l->tree, node, path, sizeof(path));
+	return path;
 }
 
-static void print_text(const struct listing *l, const char *name,
-		       const struct mb_stat *st, const struct mb_record *rec)
-{
-	char permissions[11], date[64];
+/* --- contents ------------------------------------------------------------- */
 
-	if (l->detailed) {
-		permissions_text(permissions, st->type, st->permissions);
-		format_time(date, sizeof(date), st->mtime.tv_sec);
-		printf("%s %12" PRId64 " %.19s ", permissions, st->size, date);
-	}
-	print_name(name, strlen(name));
-	if (l->detailed && st->type == MB_LINK) {
-		fputs(" -> ", stdout);
-		print_name(rec->target.ptr, rec->target.len);
-	}
-	putchar('\n');
+static void hash_item(void *arg, size_t i)
+{
+	struct listing *l = arg;
+	struct item *item = &l->items[i];
+	struct mb_reader *reader;
+
+	item->rc = 1;
+	if (mb_tree_get_type(l->tree, item->node) != MB_FILE)
+		return;
+	item->rc = mb_tree_open_file(l->tree, item->node, &reader, &item->err);
+	if (item->rc < 0)
+		return;
+	item->rc = mb_reader_sha256(reader, item->sha256, &item->err);
+	mb_reader_free(reader);
 }
 
-static json_object *json_time(struct timespec ts)
+static void say_unreadable(struct listing *l, const struct item *item)
 {
-	char text[48];
+	struct mb_err line;
+	char path[300];
 
-	if (!ts.tv_nsec)
-		return json_object_new_int64(ts.tv_sec);
-	snprintf(text, sizeof(text), "%.9f",
-		 (double)ts.tv_sec + (double)ts.tv_nsec / 1e9);
-	return json_object_new_double_s(
-		(double)ts.tv_sec + (double)ts.tv_nsec / 1e9, text);
+	l->unreadable++;
+	mb_tree_get_path(l->tree, item->node, path, sizeof(path));
+	mb_err_set(&line, 0, "%s: %s", path, item->err.text);
+	fprintf(stderr, "larder: %s\n", line.text);
 }
 
-static void print_json(const char *name, const struct mb_stat *st,
-		       const struct mb_record *rec)
+static int print_items(struct listing *l, struct mb_err *err)
 {
-	json_object *o = json_object_new_object();
-	char mode[8];
-
-	json_add_text(o, "name", name);
-	json_add_text(o, "type", type_name(st->type));
-	if (rec->domain.ptr)
-		json_object_object_add(
-			o, "domain",
-			json_text(rec->domain.ptr, rec->domain.len));
-	if (rec->domain.ptr)
-		json_object_object_add(o, "path",
-				       json_text(rec->path.ptr, rec->path.len));
-	snprintf(mode, sizeof(mode), "%04o", st->permissions);
-	json_add_text(o, "mode", mode);
-	json_object_object_add(o, "size", json_object_new_int64(st->size));
-	if (!st->made_up) {
-		json_object_object_add(o, "mtime", json_time(st->mtime));
-		json_object_object_add(o, "ctime", json_time(st->ctime));
-		json_object_object_add(o, "birthtime", json_time(st->birth));
-		json_object_object_add(o, "uid",
-				       json_object_new_int64(rec->uid));
-		json_object_object_add(o, "gid",
-				       json_object_new_int64(rec->gid));
-		json_object_object_add(
-			o, "protection_class",
-			json_object_new_int(rec->protection_class));
-		json_add_text(o, "file_id",
-			      rec->file_id[0] ? rec->file_id : NULL);
-	}
-	if (st->type == MB_LINK)
-		json_object_object_add(
-			o, "target",
-			json_text(rec->target.ptr, rec->target.len));
-	if (rec->damage)
-		json_add_text(o, "damage", rec->damage);
-	json_print(o);
-}
-
-static int list_entry(const struct listing *l, uint32_t node, const char *name,
-		      struct mb_err *err)
-{
-	struct mb_record rec = { 0 };
-	struct mb_stat st = { 0 };
 	int rc = 0;
 
-	st.type = mb_tree_get_type(l->tree, node);
-	if (l->detailed || l->common->json) {
-		rc = mb_tree_stat(l->tree, node, &st, err);
-		if (rc == 0)
-			rc = mb_tree_record(l->tree, node, &rec, err);
+	crew_each(l->crew, l->count, 2, hash_item, l);
+	for (size_t i = 0; i < l->count && rc == 0; i++) {
+		const struct item *item = &l->items[i];
+
+		if (item->rc < 0)
+			say_unreadable(l, item);
+		rc = ls_print(&l->style, l->tree, item->node,
+			      name_of(l, item->node),
+			      item->rc == 0 ? item->sha256 : NULL, err);
 	}
-	if (rc >= 0 && l->common->json)
-		print_json(name, &st, &rec);
-	else if (rc >= 0)
-		print_text(l, name, &st, &rec);
-	mb_record_release(&rec);
-	return rc < 0 ? rc : 0;
+	l->count = 0;
+	return rc;
+}
+
+/* --- entries -------------------------------------------------------------- */
+
+static int list_entry(struct listing *l, uint32_t node, struct mb_err *err)
+{
+	if (!l->hashes)
+		return ls_print(&l->style, l->tree, node, name_of(l, node),
+				NULL, err);
+	l->items[l->count++].node = node;
+	return l->count == BATCH ? print_items(l, err) : 0;
 }
 
 /* For the nodes below the folder that is listed, and not for itself. */
 struct listed {
-	const struct listing *listing;
+	struct listing *listing;
 	uint32_t folder;
 	struct mb_err *err;
 };
 
 static int list_node(void *arg, uint32_t node)
 {
-	static char path[1 << 18];
 	const struct listed *listed = arg;
-	const struct listing *l = listed->listing;
-	const char *name = mb_tree_get_name(l->tree, node);
 	int rc;
 
 	if (node == listed->folder)
 		return 0;
-	if (l->recursive) {
-		mb_tree_get_path(l->tree, node, path, sizeof(path));
-		name = path;
-	}
-	rc = list_entry(l, node, name, listed->err);
-	return rc == 0 && !l->recursive ? TREE_WALK_SKIP : rc;
+	rc = list_entry(listed->listing, node, listed->err);
+	return rc == 0 && !listed->listing->recursive ? TREE_WALK_SKIP : rc;
 }
 
-static int list(const struct listing *l, uint32_t node, struct mb_err *err)
+static int list(struct listing *l, uint32_t node, struct mb_err *err)
 {
 	struct listed listed = { l, node, err };
 	const struct tree_visitor visitor = { .enter = list_node,
 					      .arg = &listed };
+	int rc;
 
-	if (mb_tree_get_type(l->tree, node) != MB_DIR)
-		return list_entry(l, node, mb_tree_get_name(l->tree, node),
-				  err);
-	return tree_walk(l->tree, node, &visitor, err);
+	ls_print_header(&l->style);
+	if (mb_tree_get_type(l->tree, node) == MB_DIR)
+		rc = tree_walk(l->tree, node, &visitor, err);
+	else
+		rc = list_entry(l, node, err);
+	return rc == 0 && l->hashes ? print_items(l, err) : rc;
+}
+
+static int prepare_hashing(struct listing *l, struct mb_err *err)
+{
+	if (!l->hashes)
+		return 0;
+	l->items = calloc(BATCH, sizeof(*l->items));
+	return l->items && crew_open(&l->crew) == 0 ?
+		       0 :
+		       mb_err_set(err, -ENOMEM, "out of memory");
 }
 
 static int list_backup(struct listing *l, const char *path, const char *where,
@@ -191,16 +179,56 @@ static int list_backup(struct listing *l, const char *path, const char *where,
 	rc = open_loaded(&b, path, l->common, err);
 	if (rc == 0)
 		rc = mb_tree_open(&l->tree, b, MB_VIEW_DOMAINS, err);
-	if (rc < 0)
-		return rc;
-	rc = mb_tree_walk(l->tree, where, &node, err);
-	if (rc == -ENOENT || rc == -ENOTDIR) /* a backup, without this entry */
+	if (rc == 0)
+		rc = prepare_hashing(l, err);
+	if (rc == 0)
+		rc = mb_tree_walk(l->tree, where, &node, err);
+	if (rc == -ENOENT && l->tree) /* a backup, without this entry */
+		rc = -ENOTDIR;
+	if (rc == -ENOTDIR)
 		rc = mb_err_set(err, -EINVAL, "%s: no such entry in the backup",
 				where);
 	if (rc == 0)
 		rc = list(l, node, err);
-	mb_tree_free(l->tree);
+	listing_release(l);
 	return rc;
+}
+
+/* --- options -------------------------------------------------------------- */
+
+/* false: a second form, which has been said */
+static bool set_format(struct ls_style *style, enum ls_format format)
+{
+	if (style->format != LS_NAMES && style->format != format) {
+		usage_error(&cmd_ls,
+			    "only one of --long, --json, --csv, --bodyfile");
+		return false;
+	}
+	style->format = format;
+	return true;
+}
+
+/* Returns 0, or an exit status. */
+static int settle(struct listing *l, bool detailed)
+{
+	struct ls_style *s = &l->style;
+
+	if (l->common->json && !set_format(s, LS_JSON))
+		return EXIT_USAGE;
+	/* JSON has all of it anyway */
+	if (detailed && !l->common->json && !set_format(s, LS_LONG))
+		return EXIT_USAGE;
+	if (s->sha256 && s->format != LS_CSV && s->format != LS_JSON &&
+	    s->format != LS_NAMES)
+		return usage_error(
+			&cmd_ls,
+			"--sha256 goes alone, or with --csv or --json");
+	if (s->sha256 && s->format == LS_NAMES)
+		s->format = LS_SUMS;
+	l->hashes = s->sha256;
+	if (s->format >= LS_CSV)
+		l->recursive = true;
+	return 0;
 }
 
 static int run(int argc, char **argv)
@@ -208,31 +236,49 @@ static int run(int argc, char **argv)
 	static const struct option options[] = {
 		{ "long", no_argument, NULL, 'l' },
 		{ "recursive", no_argument, NULL, 'R' },
-		{ "salvage", no_argument, NULL, LS_SALVAGE },
+		{ "salvage", no_argument, NULL, OPT_SALVAGE },
+		{ "csv", no_argument, NULL, OPT_CSV },
+		{ "bodyfile", no_argument, NULL, OPT_BODYFILE },
+		{ "sha256", no_argument, NULL, OPT_SHA256 },
 		COMMON_OPTIONS,
 		{ 0 }
 	};
 	struct common c = { 0 };
 	struct listing l = { .common = &c };
 	struct mb_err err;
+	bool detailed = false;
 	int option, rc;
 
 	while ((option = getopt_long(argc, argv, "hlR", options, NULL)) != -1) {
 		if (option == 'l')
-			l.detailed = true;
+			detailed = true;
 		else if (option == 'R')
 			l.recursive = true;
-		else if (option == LS_SALVAGE)
+		else if (option == OPT_SALVAGE)
 			c.salvage = true;
-		else if (!common_option(&c, &cmd_ls, option, optarg))
+		else if (option == OPT_SHA256)
+			l.style.sha256 = true;
+		else if (option == OPT_CSV || option == OPT_BODYFILE) {
+			if (!set_format(&l.style,
+					option == OPT_CSV ? LS_CSV : LS_BODY))
+				return EXIT_USAGE;
+		} else if (!common_option(&c, &cmd_ls, option, optarg))
 			return usage_error(&cmd_ls, NULL);
 	}
+	rc = settle(&l, detailed);
+	if (rc)
+		return rc;
 	if (argc - optind != 1 && argc - optind != 2)
 		return usage_error(
 			&cmd_ls,
 			"ls takes a BACKUP and at most one DOMAIN[/PATH]");
 	rc = list_backup(&l, argv[optind],
 			 argc - optind == 2 ? argv[optind + 1] : "", &err);
+	if (rc == 0 && l.unreadable)
+		rc = mb_err_set(&err, -EBADMSG,
+				"%llu %s could not be read whole",
+				(unsigned long long)l.unreadable,
+				l.unreadable == 1 ? "file" : "files");
 	return rc < 0 ? fail(rc, &err) : finish_output();
 }
 

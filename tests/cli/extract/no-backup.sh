@@ -1,0 +1,6 @@
+mkdir empty
+touch file
+for from in none empty file; do
+	larder extract "$from" out; echo $?
+done
+ls

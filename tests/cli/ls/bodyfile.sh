@@ -1,0 +1,2 @@
+larder ls --quiet --bodyfile "$GOLDEN/db-plain/backup" AppDomain-com.example.app
+larder ls --quiet --bodyfile "$GOLDEN/db-plain/backup" MediaDomain/Media/names

@@ -1,0 +1,1 @@
+larder ls --quiet --csv "$GOLDEN/db-plain/backup" MediaDomain/Media/names | tr '\r' '~'

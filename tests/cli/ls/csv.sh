@@ -1,0 +1,1 @@
+larder ls --quiet --csv "$GOLDEN/db-plain/backup" CameraRollDomain | tr -d '\r'
