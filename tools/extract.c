@@ -65,7 +65,7 @@ static void say_entry(struct extract *x, const char *event, uint32_t node,
 	json_object_object_add(
 		o, "path",
 		json_text(path ? path : shown, strlen(path ? path : shown)));
-	json_object_object_add(o, "reason", json_text(why, strlen(why)));
+	json_object_object_add(o, "message", json_text(why, strlen(why)));
 	progress_event(x->work.progress, o);
 }
 

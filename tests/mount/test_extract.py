@@ -488,7 +488,7 @@ def a_folder_in_place_of_a_file_stays_and_the_rest_is_extracted():
     os.makedirs(f"{out}/{HELLO}/in it")
     _, last, events = extract(backup, "--overwrite", out=out, status=1)
     failed, = (e for e in events if e["event"] == "failed")
-    equal((failed["path"], failed["reason"]),
+    equal((failed["path"], failed["message"]),
           (HELLO, "a folder is in its place"))
     assert os.path.isdir(f"{out}/{HELLO}/in it")
     equal(read(f"{out}/{APP}/Documents/sizes/16"),
@@ -525,7 +525,7 @@ def a_domain_named_as_the_backup_beside_it_goes_not_into_it():
     before = snapshot(backup)
     _, _, events = extract(backup, out=parent, status=1)
     failed, = (e for e in events if e["event"] == "failed")
-    equal((failed["path"], failed["reason"]),
+    equal((failed["path"], failed["message"]),
           ("backup", "this is the backup itself"))
     equal(changes(before, snapshot(backup)), [])
     equal(read(parent + "/HomeDomain/fine"), b"fine")
