@@ -3,6 +3,7 @@
 
     backups.py big SHAPE BYTES OUTDIR           one large file
     backups.py small SHAPE COUNT BYTES OUTDIR   many files of one size
+    backups.py mixed SHAPE BYTES OUTDIR         photos and films
     backups.py manifest-key                     of mkbackup.py's default seed
 
 Paths of the files are printed, one a line, as a mount shows them.
@@ -39,6 +40,37 @@ def make_big(shape, size, out):
     print(f"{domain}/{path}")
 
 
+PHOTO, FILM = 2 << 20, 256 << 20
+
+
+def make_mixed(shape, size, out):
+    """Three quarters photos, the rest films; contents repeat themselves."""
+    chunk, domain = os.urandom(CHUNK), "CameraRollDomain"
+    backup = mkbackup.Backup(shape)
+    films = size // 4 // FILM
+    names = [(f"IMG_{i:04d}.MOV", FILM) for i in range(films)]
+    names += [(f"IMG_{i:04d}.HEIC", PHOTO) for i in range(
+        films, films + (size - films * FILM) // PHOTO)]
+    files = []
+    for i, (name, length) in enumerate(names):
+        path = f"Media/DCIM/{100 + i // FILES_A_FOLDER}APPLE/{name}"
+        if i % FILES_A_FOLDER in (0, films):
+            backup.parents(domain, path)
+        files.append((backup.file(domain, path, size=length, missing=True),
+                      length))
+        print(f"{domain}/{path}")
+    backup.write(out)
+    for file, length in files:
+        enc = Cipher(algorithms.AES(file.key), modes.CBC(bytes(16))) \
+            .encryptor() if file.keyed else None
+        os.makedirs(f"{out}/{file.file_id[:2]}", exist_ok=True)
+        with open(f"{out}/{file.file_id[:2]}/{file.file_id}", "wb") as f:
+            for _ in range(length // CHUNK):
+                f.write(enc.update(chunk) if enc else chunk)
+            if enc:
+                f.write(enc.update(mkbackup.pad(b"")))
+
+
 def make_small(shape, count, size, out):
     domain = "AppDomain-com.example.photos"
     backup = mkbackup.Backup(shape)
@@ -55,6 +87,8 @@ def main():
     match sys.argv[1:]:
         case ["big", shape, size, out]:
             make_big(shape, int(size), out)
+        case ["mixed", shape, size, out]:
+            make_mixed(shape, int(size), out)
         case ["small", shape, count, size, out]:
             make_small(shape, int(count), int(size), out)
         case ["manifest-key"]:

@@ -47,6 +47,7 @@ import time
 
 import devices
 import growth
+import offline
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -70,16 +71,19 @@ class Sizes:
     iterations: int
     phone_files: int
     phone_bytes: int
+    whole_backup: int
 
 
 FULL = Sizes(pairs=7, manifest_rows=1_000_000, tree_files=100_000,
              big_file=1024 * MIB, random_pages=10_000, small_files=4000,
              small_file=66_000, iterations=10_000_000,
-             phone_files=20_000, phone_bytes=1000 * 10**6)
+             phone_files=20_000, phone_bytes=1000 * 10**6,
+             whole_backup=4096 * MIB)
 QUICK = dataclasses.replace(FULL, pairs=3, tree_files=30_000,
                             big_file=256 * MIB, random_pages=4000,
                             iterations=2_000_000,
-                            phone_bytes=300 * 10**6)
+                            phone_bytes=300 * 10**6,
+                            whole_backup=1024 * MIB)
 
 
 # --- results -----------------------------------------------------------------
@@ -858,11 +862,98 @@ def staging_rows(bench):
               goal=Goal(2, 1, False, "s"))
 
 
+def whole_backup(bench, shape):
+    """Photos and, a quarter of it, films."""
+    size = bench.sizes.whole_backup
+    return bench.listed_backup(f"{shape}-{size}", "mixed", shape, size)[0]
+
+
+def extract_encrypted_rows(bench):
+    size, times, peak = bench.sizes.whole_backup, Times(), 0
+    backup = whole_backup(bench, "db-encrypted")
+    halves = offline.halves(bench, backup, size)
+    for _ in bench.rounds():
+        with offline.scratch(bench) as place:
+            took, memory = offline.extract(bench, backup, place / "larder")
+            peak = max(peak, memory)
+            times.add("larder", (took, 0))
+            times.add("null", (offline.openssl(bench, halves), 0))
+            times.add("files", (offline.openssl(bench, halves, place), 0))
+    what = f"extract, encrypted, {size // MIB} MiB"
+    yield throughput(speed(what, "2 × openssl enc -d, to files",
+                           times["larder"], times["files"],
+                           Goal(0.7, 1)), size)
+    yield throughput(speed(what, "2 × openssl enc -d, to /dev/null",
+                           times["larder"], times["null"]), size)
+    yield Row("memory while extracting", "", larder=f"{peak:.1f} MiB",
+              goal=Goal(64, 32, False, "MiB"))
+    for path in halves:
+        path.unlink()
+
+
+def extract_plain_rows(bench):
+    size, times = bench.sizes.whole_backup, Times()
+    backup = whole_backup(bench, "db-plain")
+    for _ in bench.rounds():
+        with offline.scratch(bench) as place:
+            times.add("larder", (offline.extract(bench, backup,
+                                                 place / "larder")[0], 0))
+            times.add("cp", (offline.copy(bench, backup, place / "cp"), 0))
+    yield throughput(speed(f"extract, plain, {size // MIB} MiB",
+                           "cp -r --reflink=auto", times["larder"],
+                           times["cp"], Goal(0.9, 1)), size)
+
+
+def extract_small_rows(bench):
+    files, times, peak = 100_000, Times(), 0
+    backup = bench.backup(f"tree-{files}", "db-encrypted", "--profile",
+                          "scale", "--files", files)
+    for _ in bench.rounds():
+        with offline.scratch(bench) as place:
+            took, memory = offline.extract(bench, backup, place / "larder")
+            peak = max(peak, memory)
+            times.add("larder", (took, 0))
+            times.add("cp", (offline.copy(bench, place / "larder",
+                                          place / "cp"), 0))
+    what = f"extract, encrypted, {files:,} small files"
+    yield speed(what, "cp -r", times["larder"], times["cp"], Goal(0.8, 1))
+    yield Row(f"memory while extracting {files:,} files", "",
+              larder=f"{peak:.1f} MiB",
+              goal=Goal(64 + files * 100 / MIB, 32, False, "MiB"))
+
+
+def verify_rows(bench):
+    """Against the slower of reading all from the disk and decrypting it."""
+    size, goal = bench.sizes.whole_backup, Goal(0.7, 0.9)
+    what = f"verify --content, encrypted, {size // MIB} MiB, cold"
+    if not offline.has_command(bench, "verify"):
+        yield Row(what, "larder verify", goal=goal,
+                  note="missing: this larder has no such command")
+        return
+    backup, times = whole_backup(bench, "db-encrypted"), Times()
+    halves = offline.halves(bench, backup, size)
+    for _ in bench.rounds():
+        aes = offline.openssl(bench, halves)
+        disk = offline.read_cold(backup)
+        times.add("peer", (max(aes, disk or 0), 0))
+        times.add("larder", (offline.verify(bench, backup), 0))
+    yield throughput(speed(what, "slower of disk and AES", times["larder"],
+                           times["peer"], goal), size)
+    for path in halves:
+        path.unlink()
+
+
+def offline_rows(bench):
+    for rows in (extract_encrypted_rows, extract_plain_rows,
+                 extract_small_rows, verify_rows):
+        yield from rows(bench)
+
+
 GROUPS = {"manifest": manifest_rows, "tree": tree_rows,
           "encrypted": encrypted_file_rows, "plain": plain_file_rows,
           "small": small_file_rows, "unlock": unlock_rows,
           "decode": decode_rows, "staging": staging_rows,
-          "device": device_rows}
+          "offline": offline_rows, "device": device_rows}
 
 
 # --- the machine -------------------------------------------------------------
@@ -966,7 +1057,7 @@ def arguments():
                         default=ROOT / "build/release/tests/bench/decode",
                         help="what times the decoding of records")
     parser.add_argument("--work", metavar="DIR",
-                        help="keep the data here, 5 GB, and use them again")
+                        help="keep the data here, 14 GB, and use them again")
     parser.add_argument("--only", metavar="GROUP", action="append",
                         choices=GROUPS, help=f"of {', '.join(GROUPS)}")
     parser.add_argument("--growth", metavar="SVG",
