@@ -49,8 +49,8 @@ bool extract_is_stopped(void)
 static void say_entry(struct extract *x, const char *event, uint32_t node,
 		      const char *why)
 {
-	const size_t size = (size_t)1 << 18;
-	mb_auto(free) char *path = malloc(size);
+	const size_t size = (size_t)1 << 18; /* no path is longer */
+	mb_auto(free) char *path = NULL;
 	char shown[300];
 	json_object *o;
 
@@ -59,6 +59,7 @@ static void say_entry(struct extract *x, const char *event, uint32_t node,
 		progress_warn(x->work.progress, "%s: %s", shown, why);
 		return;
 	}
+	path = malloc(size);
 	if (path)
 		mb_tree_get_path(x->tree, node, path, size);
 	o = json_event(event);

@@ -202,6 +202,23 @@ static int read_state(struct extract_dest *d, const char *what,
 	return 0;
 }
 
+/* What a run that was killed had not yet renamed. */
+static void drop_asides(const struct extract_dest *d)
+{
+	int own = openat(d->work_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = own < 0 ? NULL : fdopendir(own);
+	struct dirent *e;
+
+	if (!dir && own >= 0)
+		close(own);
+	while (dir && (e = readdir(dir)))
+		if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") &&
+		    strcmp(e->d_name, STATE))
+			unlinkat(d->work_fd, e->d_name, 0);
+	if (dir)
+		closedir(dir);
+}
+
 int extract_dest_begin(struct extract_dest *d, const char *what, bool overwrite,
 		       struct mb_err *err)
 {
@@ -226,6 +243,8 @@ int extract_dest_begin(struct extract_dest *d, const char *what, bool overwrite,
 			err, rc,
 			"%s: here something else was begun to be extracted: finish that, or remove %s",
 			d->path, EXTRACT_WORK);
+	if (rc == 0 || rc == -EEXIST)
+		drop_asides(d);
 	return rc < 0 && rc != -EEXIST ? rc : 0;
 }
 

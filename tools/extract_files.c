@@ -393,10 +393,16 @@ static bool take_count(struct filling *f, struct job *job)
 	return true;
 }
 
+/* Is there nothing more to be asked for? Not behind damage or an error. */
+static bool is_handed_out(const struct extract_target *t)
+{
+	return t->next >= t->size || t->good < t->next || t->rc < 0;
+}
+
 static bool take_piece(struct filling *f, struct job *job)
 {
 	for (struct extract_target *t = f->large; t; t = t->others) {
-		if (t->next >= t->size || t->good < t->next)
+		if (is_handed_out(t))
 			continue;
 		*job = (struct job){ .kind = JOB_PIECE,
 				     .large = t,
@@ -439,21 +445,21 @@ static bool take(struct filling *f, struct job *job)
 
 static bool is_last_piece(struct filling *f, struct extract_target *t)
 {
-	return !t->pieces && (t->next >= t->size || t->good < t->next ||
-			      f->rc < 0 || extract_is_stopped());
+	return !t->pieces &&
+	       (is_handed_out(t) || f->rc < 0 || extract_is_stopped());
 }
 
 /* Under the lock, which is given up for the end of a large file. */
 static void end_large(struct filling *f, struct extract_target *t)
 {
 	struct extract_target **at = &f->large;
-	int rc = f->rc;
+	int rc = f->rc < 0 ? f->rc : t->rc;
 
 	while (*at != t)
 		at = &(*at)->others;
 	*at = t->others;
 	/* what was not asked for is not there */
-	if (rc == 0 && t->next < t->size && t->good >= t->next)
+	if (rc == 0 && !is_handed_out(t))
 		rc = -ECANCELED;
 	pthread_mutex_unlock(&f->lock);
 	rc = end_file(t, rc);
@@ -467,18 +473,24 @@ static void end_large(struct filling *f, struct extract_target *t)
 	free(t);
 }
 
+static void finish_piece(struct filling *f, struct extract_target *t, int rc)
+{
+	if (rc < 0 && !t->rc)
+		t->rc = rc; /* no more of it then */
+	t->pieces--;
+	if (is_last_piece(f, t))
+		end_large(f, t);
+}
+
 static void finish(struct filling *f, const struct job *job, int rc)
 {
 	pthread_mutex_lock(&f->lock);
-	if (rc < 0)
+	if (rc < 0 && ends_all(rc))
 		stop(f, rc);
-	if (job->kind == JOB_ENTRY) {
+	if (job->kind == JOB_ENTRY)
 		extract_walk_release(&f->walk, job->folder);
-	} else if (job->kind == JOB_PIECE) {
-		job->large->pieces--;
-		if (is_last_piece(f, job->large))
-			end_large(f, job->large);
-	}
+	else if (job->kind == JOB_PIECE)
+		finish_piece(f, job->large, rc);
 	f->busy--;
 	pthread_cond_broadcast(&f->changed);
 	pthread_mutex_unlock(&f->lock);
@@ -487,11 +499,9 @@ static void finish(struct filling *f, const struct job *job, int rc)
 static int fill_piece(struct extract_hand *h, const struct job *job)
 {
 	int64_t left = job->large->size - job->off;
-	int rc = extract_target_fill(h, job->large, job->off,
-				     left < PIECE ? left : PIECE);
 
-	/* it is not this entry's alone any more */
-	return rc < 0 && !ends_all(rc) ? -EIO : rc;
+	return extract_target_fill(h, job->large, job->off,
+				   left < PIECE ? left : PIECE);
 }
 
 static void work(void *arg, size_t i)

@@ -165,7 +165,7 @@ static int fill_by_kernel(struct extract_hand *h, struct extract_target *t,
 		return 1;
 	if (off == 0 && len == t->size) {
 		rc = share_reflink(&h->sharing, in, t->fd);
-		if (rc <= 0)
+		if (rc == 0 || rc == -ENOSPC || rc == -EDQUOT)
 			return rc;
 	}
 	if (len < BY_KERNEL)

@@ -31,6 +31,7 @@ struct extract_target {
 	atomic_int_fast64_t good; /* what of it is known to be readable */
 	int64_t next;		  /* private to extract_files.c */
 	unsigned pieces;
+	int rc;
 	struct extract_target *others;
 };
 

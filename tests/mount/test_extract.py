@@ -672,6 +672,8 @@ def killed_while_it_replaces_it_leaves_old_or_new_and_goes_on():
             old[path] = save(path, b"o" * st.st_size)
             os.utime(path, ns=2 * (st.st_mtime_ns,))
     assert killed_at(backup, out, ("renameat", 100), "--overwrite")
+    for i in range(1, 5):       # as an earlier one could have left them
+        save(f"{out}/{WORK}/new-{i}", b"left")
     extract(backup, "--overwrite", out=out)
     shows(expect, out)
 
@@ -769,6 +771,26 @@ def ctrl_c_ends_it_and_the_same_command_goes_on():
     equal(json.loads(output.splitlines()[-1])["status"], 5)
     extract(backup, out=out)
     shows(expect, out)
+
+
+def only_files_below_45_mib():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (45 * MIB, 45 * MIB))
+
+
+@case_for(("db-encrypted", "db-plain"))
+def a_file_that_is_too_large_is_left_out_and_the_rest_extracted(shape):
+    backup, expect = large(shape)
+    out, _, events = extract(backup, status=1,
+                             preexec_fn=only_files_below_45_mib)
+    failed, = (e for e in events if e["event"] == "failed")
+    equal((failed["path"], failed["message"]),
+          ("CameraRollDomain/Media/DCIM/3.MOV", "File too large"))
+    os.utime(f"{out}/CameraRollDomain/Media/DCIM",
+             ns=mtime_of(expect, "CameraRollDomain/Media/DCIM"))
+    equal(differences(expect, out, "--extracted"),
+          f"{failed['path'].encode()!r}: missing\n"
+          f"{len(expect_of(expect))} entries, 1 differences\n")
 
 
 # --- hostile backups ---------------------------------------------------------
