@@ -30,7 +30,7 @@ static void *run(void *arg)
 		 * The kernel answers much without asking us; but an open file
 		 * or a working folder in the mount keeps it busy.
 		 */
-		if (!fs_is_busy(m) &&
+		if (!open_files_busy(&m->files) &&
 		    mountpoint_unmount_idle(w->mountpoint) == 0)
 			break;
 		sleep((unsigned)idle_s);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 
@@ -9,6 +10,7 @@
 #include "mountpoint.h"
 #include "options.h"
 #include "serve.h"
+#include "ways.h"
 
 static void note(void *arg, const char *line)
 {
@@ -58,6 +60,26 @@ static int run(const struct options *o)
 	return rc;
 }
 
+/* Of this machine and user; and of a backup, for which no password is needed. */
+static int print_capabilities(const struct options *o)
+{
+	mb_auto(mb_backup_free) struct mb_backup *backup = NULL;
+	mb_auto(buf_release) struct buf text = { 0 };
+	struct ways ways;
+	struct mb_err err;
+	int rc = o->backup ? mb_backup_open(&backup, o->backup, &err) : 0;
+
+	if (rc < 0) {
+		log_line("%s", err.text);
+		return exit_status_of(rc);
+	}
+	ways_init(&ways, o->ways, backup);
+	if (ways_describe(&ways, &text) < 0 ||
+	    fwrite(text.ptr, 1, text.len, stdout) != text.len || fflush(stdout))
+		return EXIT_FAILED;
+	return EXIT_FINE;
+}
+
 int main(int argc, char **argv)
 {
 	struct options o;
@@ -66,7 +88,7 @@ int main(int argc, char **argv)
 	forbid_core_files();
 	switch (options_parse(&o, argc, argv)) {
 	case OPTIONS_RUN:
-		rc = run(&o);
+		rc = o.capabilities ? print_capabilities(&o) : run(&o);
 		break;
 	case OPTIONS_DONE:
 		rc = EXIT_FINE;

@@ -10,6 +10,8 @@
 
 #include "beneath.h"
 #include "cleanup.h"
+#include "data.h"
+#include "handshake.h"
 #include "log.h"
 #include "own_files.h"
 #include "xattrs.h"
@@ -18,13 +20,6 @@
 #define FOR_EVER (86400.0 * 365 * 10)
 
 #define BLOCK_SIZE 4096
-
-/* An open file: of the tree, or one of our own; in the mount's list. */
-struct handle {
-	struct handle *next, **link;
-	struct mb_reader *reader;
-	int fd;
-};
 
 int fs_errno(int rc)
 {
@@ -46,7 +41,7 @@ long long monotonic_s(void)
 	return now.tv_sec;
 }
 
-static struct mount *mount_of(fuse_req_t req)
+struct mount *fs_mount(fuse_req_t req)
 {
 	struct mount *m = fuse_req_userdata(req);
 
@@ -55,8 +50,7 @@ static struct mount *mount_of(fuse_req_t req)
 	return m;
 }
 
-/* One line for a damaged entry, however often it is met. */
-static void report(struct mount *m, uint32_t node, const char *what)
+void fs_report(struct mount *m, uint32_t node, const char *what)
 {
 	char path[600];
 
@@ -64,38 +58,6 @@ static void report(struct mount *m, uint32_t node, const char *what)
 		return;
 	mb_tree_get_path(m->tree, node, path, sizeof(path));
 	log_line("%s: %s", path, what);
-}
-
-/* From libfuse 3.17 on, touching conn->want breaks the mount. */
-static void want(struct fuse_conn_info *conn, unsigned flag, bool wanted)
-{
-#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
-	if (wanted)
-		fuse_set_feature_flag(conn, flag);
-	else
-		fuse_unset_feature_flag(conn, flag);
-#else
-	if (wanted)
-		conn->want |= conn->capable & flag;
-	else
-		conn->want &= ~flag;
-#endif
-}
-
-static void op_init(void *userdata, struct fuse_conn_info *conn)
-{
-	struct mount *m = userdata;
-
-	want(conn, FUSE_CAP_ASYNC_READ, true);
-	want(conn, FUSE_CAP_CACHE_SYMLINKS, true);
-	want(conn, FUSE_CAP_EXPORT_SUPPORT, true);
-	want(conn, FUSE_CAP_NO_OPENDIR_SUPPORT, true);
-	want(conn, FUSE_CAP_PARALLEL_DIROPS, true);
-	/* attributes come with every listing, not by the kernel's guess */
-	want(conn, FUSE_CAP_READDIRPLUS, true);
-	want(conn, FUSE_CAP_READDIRPLUS_AUTO, false);
-	if (m->on_ready)
-		m->on_ready(m);
 }
 
 static void set_owner(const struct mount *m, struct stat *st)
@@ -127,7 +89,7 @@ static int fill_stat(struct mount *m, fuse_ino_t ino, struct stat *st,
 	}
 	rc = mb_tree_stat(m->tree, (uint32_t)ino, &entry, &err);
 	if (rc < 0) {
-		report(m, (uint32_t)ino, err.text);
+		fs_report(m, (uint32_t)ino, err.text);
 		return rc;
 	}
 	*st = (struct stat){
@@ -135,7 +97,7 @@ static int fill_stat(struct mount *m, fuse_ino_t ino, struct stat *st,
 		.st_mode = formats[entry.type] | entry.permissions,
 		.st_nlink = 1, /* of a folder too: "unknown", as on btrfs */
 		.st_size = entry.size,
-		.st_blksize = BLOCK_SIZE,
+		.st_blksize = data_block_size(m, (uint32_t)ino, entry.size),
 		.st_blocks = entry.size / 512 + (entry.size % 512 != 0),
 		.st_atim = entry.mtime,
 		.st_mtim = entry.mtime,
@@ -192,13 +154,13 @@ static int lookup(struct mount *m, fuse_ino_t dir, const char *name,
 	if (rc == -ENOENT)
 		return 0;
 	if (rc < 0)
-		report(m, (uint32_t)dir, err.text);
+		fs_report(m, (uint32_t)dir, err.text);
 	return rc;
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t dir, const char *name)
 {
-	struct mount *m = mount_of(req);
+	struct mount *m = fs_mount(req);
 	struct fuse_entry_param e;
 	fuse_ino_t ino;
 	int rc;
@@ -216,7 +178,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino,
 		       struct fuse_file_info *fi)
 {
 	struct stat st;
-	int rc = fill_stat(mount_of(req), ino, &st, NULL);
+	int rc = fill_stat(fs_mount(req), ino, &st, NULL);
 
 	(void)fi;
 	if (rc < 0)
@@ -236,7 +198,7 @@ static struct statx_timestamp statx_time(struct timespec ts)
 static void op_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask,
 		     struct fuse_file_info *fi)
 {
-	struct mount *m = mount_of(req);
+	struct mount *m = fs_mount(req);
 	struct timespec birth = { 0 };
 	struct stat st;
 	struct statx stx;
@@ -272,7 +234,7 @@ static void op_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask,
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
-	struct mount *m = mount_of(req);
+	struct mount *m = fs_mount(req);
 	struct mb_record rec = { 0 };
 	char *target = NULL;
 	int rc;
@@ -289,207 +251,12 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 	mb_record_release(&rec);
 }
 
-static struct handle *handle_new(struct mount *m)
-{
-	struct handle *h = calloc(1, sizeof(*h));
-
-	if (!h)
-		return NULL;
-	h->fd = -1;
-	pthread_mutex_lock(&m->handles_lock);
-	h->next = m->handles;
-	h->link = &m->handles;
-	if (h->next)
-		h->next->link = &h->next;
-	m->handles = h;
-	pthread_mutex_unlock(&m->handles_lock);
-	return h;
-}
-
-static void handle_free(struct mount *m, struct handle *h)
-{
-	if (!h)
-		return;
-	pthread_mutex_lock(&m->handles_lock);
-	*h->link = h->next;
-	if (h->next)
-		h->next->link = h->link;
-	pthread_mutex_unlock(&m->handles_lock);
-	mb_reader_free(h->reader);
-	if (h->fd >= 0)
-		close(h->fd);
-	free(h);
-}
-
-void fs_close_all(struct mount *m)
-{
-	while (m->handles)
-		handle_free(m, m->handles);
-}
-
-bool fs_is_busy(struct mount *m)
-{
-	bool busy;
-
-	pthread_mutex_lock(&m->handles_lock);
-	busy = m->handles != NULL;
-	pthread_mutex_unlock(&m->handles_lock);
-	return busy;
-}
-
-static int open_entry(struct mount *m, fuse_ino_t ino, struct handle *h,
-		      struct fuse_file_info *fi)
-{
-	struct mb_err err;
-	const char *damage;
-	bool fatal;
-	int rc;
-
-	fi->keep_cache = 1;
-	if (own_is(ino)) {
-		h->fd = own_open(m->backup, ino);
-		return h->fd < 0 ? h->fd : 0;
-	}
-	rc = mb_tree_open_file(m->tree, (uint32_t)ino, &h->reader, &err);
-	if (rc < 0) {
-		report(m, (uint32_t)ino, err.text);
-		return rc;
-	}
-	damage = mb_reader_get_damage(h->reader, &fatal);
-	if (damage)
-		report(m, (uint32_t)ino, damage);
-	/*
-	 * Through the page cache an error takes the whole page with it; directly
-	 * a reader gets every good byte up to the damage.
-	 */
-	fi->direct_io = fatal;
-	return 0;
-}
-
-static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-	struct mount *m = mount_of(req);
-	struct handle *h = handle_new(m);
-	int rc;
-
-	if ((fi->flags & O_ACCMODE) != O_RDONLY)
-		rc = -EROFS;
-	else
-		rc = h ? open_entry(m, ino, h, fi) : -ENOMEM;
-	if (rc < 0) {
-		handle_free(m, h);
-		fuse_reply_err(req, fs_errno(rc));
-		return;
-	}
-	fi->fh = (uint64_t)(uintptr_t)h;
-	if (fuse_reply_open(req, fi) < 0)
-		handle_free(m, h); /* interrupted: no release will come */
-}
-
-static void op_release(fuse_req_t req, fuse_ino_t ino,
-		       struct fuse_file_info *fi)
-{
-	struct handle *h = (struct handle *)(uintptr_t)fi->fh;
-	struct mount *m = mount_of(req);
-
-	(void)ino;
-	handle_free(m, h);
-	fuse_reply_err(req, 0);
-}
-
-/* A buffer for each thread: fresh memory costs more than decrypting into it. */
-static pthread_key_t buffer_key;
-static pthread_once_t buffer_once = PTHREAD_ONCE_INIT;
-
-struct read_buffer {
-	size_t size;
-	char bytes[];
-};
-
-static void make_buffer_key(void)
-{
-	pthread_key_create(&buffer_key, free);
-}
-
-static char *buffer_of(size_t size)
-{
-	struct read_buffer *b;
-
-	pthread_once(&buffer_once, make_buffer_key);
-	b = pthread_getspecific(buffer_key);
-	if (b && b->size >= size)
-		return b->bytes;
-	free(b);
-	b = malloc(sizeof(*b) + size);
-	if (b)
-		b->size = size;
-	pthread_setspecific(buffer_key, b);
-	return b ? b->bytes : NULL;
-}
-
-/*
- * As much as was asked for, less only at the end or, with @cut set, before a
- * damage.
- */
-static ssize_t read_entry(struct mb_reader *reader, char *out, size_t size,
-			  off_t off, bool *cut)
-{
-	size_t got = 0;
-
-	*cut = false;
-	while (got < size) {
-		ssize_t n = mb_reader_pread(reader, out + got, size - got,
-					    off + (off_t)got);
-		bool fatal;
-
-		if (n < 0 && got && mb_reader_get_damage(reader, &fatal) &&
-		    fatal) {
-			*cut = true;
-			break;
-		}
-		if (n < 0)
-			return n;
-		if (!n)
-			break;
-		got += (size_t)n;
-	}
-	return (ssize_t)got;
-}
-
-/*
- * A file with damage is read past the page cache, so what is good before the
- * damage is given out and the next request meets the error. But where it is
- * mapped, the kernel still takes anything short for the end of the file and
- * makes it smaller for everyone: have it ask for the size again.
- */
-static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
-		    struct fuse_file_info *fi)
-{
-	struct handle *h = (struct handle *)(uintptr_t)fi->fh;
-	struct mount *m = mount_of(req);
-	char *out = buffer_of(size);
-	ssize_t n = -ENOMEM;
-	bool cut = false;
-
-	if (out)
-		n = own_is(ino) ? pread_full(h->fd, out, size, off) :
-				  read_entry(h->reader, out, size, off, &cut);
-	if (n < 0 && !own_is(ino))
-		report(m, (uint32_t)ino, strerror((int)-n));
-	if (n < 0)
-		fuse_reply_err(req, fs_errno((int)n));
-	else
-		fuse_reply_buf(req, out, (size_t)n);
-	if (cut)
-		fuse_lowlevel_notify_inval_inode(m->session, ino, -1, 0);
-}
-
 static void op_opendir(fuse_req_t req, fuse_ino_t ino,
 		       struct fuse_file_info *fi)
 {
 	(void)ino, (void)fi;
 	/* never to be asked again; the kernel caches listings */
-	mount_of(req);
+	fs_mount(req);
 	fuse_reply_err(req, ENOSYS);
 }
 
@@ -557,9 +324,9 @@ static size_t entry_size(fuse_req_t req, const char *name, bool plus)
 static void list(fuse_req_t req, fuse_ino_t dir, size_t size, off_t at,
 		 bool plus)
 {
-	struct mount *m = mount_of(req);
+	struct mount *m = fs_mount(req);
 	uint32_t first = 0, count = 0;
-	char *out = buffer_of(size);
+	char *out = data_buffer(size);
 	struct mb_err err;
 	const char *name;
 	fuse_ino_t ino;
@@ -570,7 +337,7 @@ static void list(fuse_req_t req, fuse_ino_t dir, size_t size, off_t at,
 		rc = mb_tree_children(m->tree, (uint32_t)dir, &first, &count,
 				      &err);
 	if (rc < 0)
-		report(m, (uint32_t)dir, err.text);
+		fs_report(m, (uint32_t)dir, err.text);
 	else if (!out)
 		rc = -ENOMEM;
 	if (rc < 0) {
@@ -608,7 +375,7 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size,
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
-	struct mount *m = mount_of(req);
+	struct mount *m = fs_mount(req);
 	struct statvfs st = {
 		.f_bsize = BLOCK_SIZE,
 		.f_frsize = BLOCK_SIZE,
@@ -663,8 +430,8 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 {
 	mb_auto(buf_release) struct buf value = { 0 };
 	uint32_t node;
-	int rc = xattrs_of(mount_of(req), ino, &node) ?
-			 xattrs_get(mount_of(req), node, name, &value) :
+	int rc = xattrs_of(fs_mount(req), ino, &node) ?
+			 xattrs_get(fs_mount(req), node, name, &value) :
 			 -ENODATA;
 
 	reply_xattr(req, rc, &value, size);
@@ -674,24 +441,24 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	mb_auto(buf_release) struct buf names = { 0 };
 	uint32_t node;
-	int rc = xattrs_of(mount_of(req), ino, &node) ?
-			 xattrs_list(mount_of(req), node, &names) :
+	int rc = xattrs_of(fs_mount(req), ino, &node) ?
+			 xattrs_list(fs_mount(req), node, &names) :
 			 0;
 
 	reply_xattr(req, rc, &names, size);
 }
 
 const struct fuse_lowlevel_ops fs_ops = {
-	.init = op_init,
+	.init = handshake,
 	.lookup = op_lookup,
 	.getattr = op_getattr,
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18)
 	.statx = op_statx,
 #endif
 	.readlink = op_readlink,
-	.open = op_open,
-	.read = op_read,
-	.release = op_release,
+	.open = data_open,
+	.read = data_answer,
+	.release = data_release,
 	.opendir = op_opendir,
 	.readdir = op_readdir,
 	.readdirplus = op_readdirplus,

@@ -8,7 +8,9 @@
 #include <stdatomic.h>
 
 #include "mb/tree.h"
+#include "open_files.h"
 #include "options.h"
+#include "ways.h"
 
 /*
  * Kernel request, one call into core/, reply. Nothing under a mount ever
@@ -24,9 +26,13 @@ struct mount {
 	void (*on_ready)(struct mount *m);
 	int ready_fd;
 	struct fuse_session *session;
-	/* what the kernel has open, to be closed if it never says so */
-	pthread_mutex_t handles_lock;
-	struct handle *handles;
+	struct ways ways;
+	struct open_files files;
+	struct ahead *ahead; /* NULL: nobody reads ahead */
+	atomic_bool greeted; /* of handshake.c */
+	bool offers_mmap;
+	atomic_bool opened;  /* a file, once */
+	char read_ahead[64]; /* what sets it, "" if unknown: read_ahead.h */
 	/* for idle= */
 	atomic_llong last_request_s; /* monotonic */
 	/* statfs, computed when first asked for */
@@ -37,14 +43,11 @@ struct mount {
 
 extern const struct fuse_lowlevel_ops fs_ops;
 
-/*
- * fs_close_all - close what is still open when the session has ended: its keys
- * are not to outlive the mount
- */
-void fs_close_all(struct mount *m);
+/* fs_mount - the mount that a request is for; idle= counts from it */
+struct mount *fs_mount(fuse_req_t req);
 
-/* fs_is_busy - does the kernel have a file open? */
-bool fs_is_busy(struct mount *m);
+/* fs_report - one line about a damaged entry, however often it is met */
+void fs_report(struct mount *m, uint32_t node, const char *what);
 
 /* errno for the kernel, from an error of core/ */
 int fs_errno(int rc);

@@ -9,9 +9,11 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "ways.h"
 
 static const char help[] =
 	"usage: larderfs BACKUP MOUNTPOINT [-f] [-o OPTION[,OPTION...]]\n"
+	"       larderfs --capabilities [BACKUP]\n"
 	"       mount -t larderfs BACKUP MOUNTPOINT [-o OPTION[,OPTION...]]\n"
 	"\n"
 	"Shows an iPhone or iPad backup as a read-only tree: DOMAIN/PATH.\n"
@@ -21,6 +23,8 @@ static const char help[] =
 	"  -d                 the same, and print every request\n"
 	"  -h, --help         this text\n"
 	"  -V, --version      version\n"
+	"      --capabilities which of the fast ways to read are open here, and\n"
+	"                     what stands against the others\n"
 	"\n"
 	"password, otherwise asked for on the terminal:\n"
 	"  passfile=FILE      first line of FILE (also: LARDER_PASSFILE=FILE\n"
@@ -128,7 +132,7 @@ static bool set_value(struct options *o, const char *name, const char *value)
 		o->view = MB_VIEW_DOMAINS;
 	else if (!strcmp(name, "view") && !strcmp(value, "device"))
 		o->view = MB_VIEW_DEVICE;
-	else
+	else if (strcmp(name, "ways") || !ways_named(value, &o->ways))
 		return false;
 	return true;
 }
@@ -189,6 +193,7 @@ enum {
 	LONG_PASSFILE = 256,
 	LONG_EXTPASS,
 	LONG_KEYFILE,
+	LONG_CAPABILITIES,
 };
 
 static const struct option long_options[] = {
@@ -197,6 +202,7 @@ static const struct option long_options[] = {
 	{ "passfile", required_argument, NULL, LONG_PASSFILE },
 	{ "extpass", required_argument, NULL, LONG_EXTPASS },
 	{ "keyfile", required_argument, NULL, LONG_KEYFILE },
+	{ "capabilities", no_argument, NULL, LONG_CAPABILITIES },
 	{ 0 },
 };
 
@@ -232,6 +238,9 @@ static enum options_result parse_word(struct options *o, int word,
 	case LONG_KEYFILE:
 		set_text(&o->unlock.keyfile, optarg);
 		return OPTIONS_RUN;
+	case LONG_CAPABILITIES:
+		o->capabilities = true;
+		return OPTIONS_RUN;
 	case 's':
 	case 'n':
 	case 'v':
@@ -246,6 +255,18 @@ static enum options_result parse_word(struct options *o, int word,
 	}
 }
 
+static bool enough_words(const struct options *o, int count, const char *name)
+{
+	if (o->capabilities ? count <= 1 : count == 2)
+		return true;
+	log_line("%s: see \"%s --help\"",
+		 o->capabilities ? "takes one BACKUP at most" :
+		 count < 2	 ? "needs a BACKUP and a MOUNTPOINT" :
+				   "takes one BACKUP and one MOUNTPOINT",
+		 name);
+	return false;
+}
+
 enum options_result options_parse(struct options *o, int argc, char **argv)
 {
 	const char *slash = strrchr(argv[0], '/');
@@ -254,6 +275,7 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 
 	*o = (struct options){ .uid = getuid(),
 			       .gid = getgid(),
+			       .ways = WAYS_DEFAULT,
 			       .file_mode = -1,
 			       .dir_mode = -1 };
 	o->helper = !strncmp(name, "mount.", 6);
@@ -266,18 +288,14 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 		if (r != OPTIONS_RUN)
 			return r;
 	}
-	if (argc - optind != 2) {
-		log_line("%s: see \"%s --help\"",
-			 argc - optind < 2 ?
-				 "needs a BACKUP and a MOUNTPOINT" :
-				 "takes one BACKUP and one MOUNTPOINT",
-			 name);
+	if (!enough_words(o, argc - optind, name))
 		return OPTIONS_BAD;
-	}
-	o->backup = strdup(argv[optind]);
-	o->mountpoint = strdup(argv[optind + 1]);
-	return o->backup && o->mountpoint && o->fuse ? OPTIONS_RUN :
-						       OPTIONS_BAD;
+	o->backup = optind < argc ? strdup(argv[optind]) : NULL;
+	o->mountpoint = o->capabilities ? NULL : strdup(argv[optind + 1]);
+	return (o->backup || optind == argc) &&
+			       (o->mountpoint || o->capabilities) && o->fuse ?
+		       OPTIONS_RUN :
+		       OPTIONS_BAD;
 }
 
 void options_release(struct options *o)

@@ -25,8 +25,10 @@ struct options {
 	int file_mode;
 	int dir_mode;
 	unsigned idle_s; /* 0: never */
-	bool shared; /* allow_other or allow_root: the kernel checks modes */
-	char *fuse;  /* options for libfuse, comma separated, "" for none */
+	bool shared;   /* allow_other or allow_root: the kernel checks modes */
+	unsigned ways; /* that may be used: ways.h */
+	bool capabilities; /* only print which there are */
+	char *fuse; /* options for libfuse, comma separated, "" for none */
 };
 
 enum options_result {

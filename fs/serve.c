@@ -9,10 +9,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "data.h"
 #include "exit_status.h"
+#include "handshake.h"
 #include "idle.h"
 #include "log.h"
 #include "ops.h"
+#include "read_ahead.h"
 
 /* More workers than cores are slower, for metadata and data alike. */
 #define WORKERS 2
@@ -69,7 +72,7 @@ static bool add_source(struct fuse_args *args, const char *source)
 }
 
 static bool make_args(struct fuse_args *args, const struct options *o,
-		      const char *source)
+		      struct ways *ways, const char *source)
 {
 	bool good = fuse_opt_add_arg(args, "larderfs") == 0 &&
 		    add_option(args, "ro,nosuid,nodev,subtype=larderfs") &&
@@ -80,6 +83,8 @@ static bool make_args(struct fuse_args *args, const struct options *o,
 		good = add_option(args, "default_permissions");
 	if (good && *o->fuse)
 		good = add_option(args, o->fuse);
+	if (good && way_is_open(ways, WAY_IO_URING))
+		good = add_option(args, "io_uring");
 	if (good && o->debug)
 		good = fuse_opt_add_arg(args, "-d") == 0;
 	return good;
@@ -103,24 +108,28 @@ static int mount_and_loop(struct mount *m, const char *mountpoint)
 	struct fuse_session *session = NULL;
 	int rc = EXIT_FAILED;
 
-	if (make_args(&args, m->options, mb_backup_get_info(m->backup)->source))
+	if (make_args(&args, m->options, &m->ways,
+		      mb_backup_get_info(m->backup)->source))
 		session = fuse_session_new(&args, &fs_ops, sizeof(fs_ops), m);
 	fuse_opt_free_args(&args);
 	if (!session)
 		return EXIT_FAILED;
 	m->session = session;
+	data_init(m);
 	if (fuse_set_signal_handlers(session) < 0)
 		goto out_destroy;
 	if (fuse_session_mount(session, mountpoint) < 0) {
 		log_line("cannot mount on %s", mountpoint);
 		goto out_handlers;
 	}
+	handshake_prepare(m);
+	read_ahead_find(m, mountpoint);
 	if (m->options->idle_s && idle_start(m, mountpoint) < 0)
 		log_line("cannot watch for idleness: it stays mounted");
 	/* a signal is a way to end it, not a failure */
 	rc = loop(session) < 0 ? EXIT_FAILED : EXIT_FINE;
 	fuse_session_unmount(session);
-	fs_close_all(m);
+	data_end(m);
 out_handlers:
 	fuse_remove_signal_handlers(session);
 out_destroy:
@@ -156,12 +165,12 @@ int serve(const struct options *o, struct mb_backup *backup,
 		.tree = tree,
 		.on_ready = tell_parent,
 		.ready_fd = -1,
-		.handles_lock = PTHREAD_MUTEX_INITIALIZER,
 		.totals_lock = PTHREAD_MUTEX_INITIALIZER,
 	};
 	int fds[2];
 	pid_t child;
 
+	ways_init(&m.ways, o->ways, backup);
 	if (o->foreground)
 		return mount_and_loop(&m, mountpoint);
 	if (pipe2(fds, O_CLOEXEC) < 0 || (child = fork()) < 0) {

@@ -74,7 +74,23 @@ static int offer_options(struct walk *w, const struct options *o)
 	return rc;
 }
 
-static int offer_root(struct walk *w, const struct mount *m)
+/*
+ * Of this mount at this moment, so nothing for a copy: it is not among the
+ * names.
+ */
+static int offer_capabilities(struct walk *w, struct mount *m)
+{
+	mb_auto(buf_release) struct buf text = { 0 };
+	int rc;
+
+	if (!w->wanted)
+		return 0;
+	rc = ways_describe(&m->ways, &text);
+	return rc ? rc :
+		    offer(w, PREFIX OURS "capabilities", text.ptr, text.len);
+}
+
+static int offer_root(struct walk *w, struct mount *m)
 {
 	const struct mb_backup_info *info = mb_backup_get_info(m->backup);
 	int rc = offer_text(w, PREFIX OURS "source", "%s", info->source);
@@ -84,6 +100,8 @@ static int offer_root(struct walk *w, const struct mount *m)
 	if (rc == 0)
 		rc = offer_text(w, PREFIX OURS "encrypted", "%s",
 				info->encrypted ? "yes" : "no");
+	if (rc == 0)
+		rc = offer_capabilities(w, m);
 	return rc ? rc : offer_options(w, m->options);
 }
 

@@ -18,6 +18,7 @@ struct node {
 	uint8_t type;
 	atomic_bool loaded; /* first and count are valid */
 	atomic_bool reported;
+	atomic_bool opened;
 };
 
 #define NODE_MADE_UP (-1)

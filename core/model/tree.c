@@ -460,3 +460,8 @@ bool mb_tree_first_report(struct mb_tree *t, uint32_t number)
 {
 	return !atomic_exchange(&node_at(&t->nodes, number)->reported, true);
 }
+
+bool mb_tree_first_open(struct mb_tree *t, uint32_t number)
+{
+	return !atomic_exchange(&node_at(&t->nodes, number)->opened, true);
+}

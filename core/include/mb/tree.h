@@ -132,4 +132,7 @@ int mb_tree_open_file(struct mb_tree *tree, uint32_t node,
 /* True the first time it is asked for a node: to report a damage once. */
 bool mb_tree_first_report(struct mb_tree *tree, uint32_t node);
 
+/* The same, to do once what is worth doing when a file is opened. */
+bool mb_tree_first_open(struct mb_tree *tree, uint32_t node);
+
 #endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef DATA_H
+#define DATA_H
+
+#include <sys/types.h>
+
+#include "open_files.h"
+
+struct mount;
+
+/*
+ * The content of files: open, read and release, each by the best of the ways
+ * (ways.h) that are open.
+ */
+void data_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void data_answer(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		 struct fuse_file_info *fi);
+void data_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+
+/* data_init - of a mount, before its first request */
+void data_init(struct mount *m);
+
+/*
+ * data_end - close what is open when the session has ended, though the kernel
+ * never said so: keys are not to outlive the mount
+ */
+void data_end(struct mount *m);
+
+/* data_block_size - how much a program should read of a file at once */
+blksize_t data_block_size(struct mount *m, uint32_t node, int64_t size);
+
+/* data_buffer - memory of the calling thread, until it asks again; or NULL */
+char *data_buffer(size_t size);
+
+/* data_read - for ahead.c: bytes read up to @len, less at the end; or an error */
+ssize_t data_read(struct open_file *f, void *out, size_t len, int64_t off);
+
+#endif
