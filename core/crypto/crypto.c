@@ -272,6 +272,46 @@ static int unwrap_rounds(EVP_CIPHER_CTX *ctx, uint8_t a[8], uint8_t r[KEY_LEN])
 	return rc;
 }
 
+/*
+ * A context of the calling thread's for a few blocks: making one costs more
+ * than they do. Between uses it holds a key of zeros.
+ */
+static pthread_key_t block_ctx_key;
+static pthread_once_t block_ctx_once = PTHREAD_ONCE_INIT;
+static const uint8_t no_key[KEY_LEN];
+
+static void block_ctx_free(void *ctx)
+{
+	EVP_CIPHER_CTX_free(ctx);
+}
+
+static void make_block_ctx_key(void)
+{
+	pthread_key_create(&block_ctx_key, block_ctx_free);
+}
+
+static EVP_CIPHER_CTX *block_ctx_begin(const uint8_t key[KEY_LEN])
+{
+	EVP_CIPHER_CTX *ctx;
+
+	pthread_once(&fetch_once, fetch);
+	pthread_once(&block_ctx_once, make_block_ctx_key);
+	ctx = pthread_getspecific(block_ctx_key);
+	if (!ctx) {
+		ctx = wrap_ctx_new(key, 0);
+		pthread_setspecific(block_ctx_key, ctx);
+	} else if (EVP_DecryptInit_ex(ctx, NULL, NULL, key, NULL) != 1) {
+		ctx = NULL;
+	}
+	return ctx;
+}
+
+static void block_ctx_end(EVP_CIPHER_CTX *ctx)
+{
+	if (ctx)
+		EVP_DecryptInit_ex(ctx, NULL, NULL, no_key, NULL);
+}
+
 int crypto_unwrap(uint8_t out[KEY_LEN], const uint8_t kek[KEY_LEN],
 		  const uint8_t wrapped[WRAPPED_LEN])
 {
@@ -279,17 +319,32 @@ int crypto_unwrap(uint8_t out[KEY_LEN], const uint8_t kek[KEY_LEN],
 	EVP_CIPHER_CTX *ctx;
 	int rc;
 
-	pthread_once(&fetch_once, fetch);
 	memcpy(a, wrapped, sizeof(a));
 	memcpy(r, wrapped + sizeof(a), sizeof(r));
-	ctx = wrap_ctx_new(kek, 0);
+	ctx = block_ctx_begin(kek);
 	rc = ctx ? unwrap_rounds(ctx, a, r) : -EIO;
+	block_ctx_end(ctx);
 	if (rc == 0 && CRYPTO_memcmp(a, wrap_initial, sizeof(a)))
 		rc = -EKEYREJECTED;
 	if (rc == 0)
 		memcpy(out, r, KEY_LEN);
 	crypto_wipe(r, sizeof(r));
-	EVP_CIPHER_CTX_free(ctx);
+	return rc;
+}
+
+int crypto_decrypt_block(const uint8_t key[KEY_LEN],
+			 const uint8_t iv[BLOCK_LEN], uint8_t block[BLOCK_LEN])
+{
+	EVP_CIPHER_CTX *ctx = block_ctx_begin(key);
+	int len = 0, rc = 0;
+
+	if (!ctx ||
+	    EVP_DecryptUpdate(ctx, block, &len, block, BLOCK_LEN) != 1 ||
+	    len != BLOCK_LEN)
+		rc = -EIO;
+	block_ctx_end(ctx);
+	for (int i = 0; i < BLOCK_LEN; i++)
+		block[i] ^= iv[i];
 	return rc;
 }
 

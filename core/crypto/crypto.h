@@ -78,6 +78,16 @@ int crypto_wrap(uint8_t out[WRAPPED_LEN], const uint8_t kek[KEY_LEN],
 		const uint8_t key[KEY_LEN]);
 
 /*
+ * crypto_decrypt_block - one block of AES-256-CBC, in place
+ * @iv: the ciphertext before it, or zeros
+ *
+ * For who wants no more of a key than this. Returns 0, or -EIO if the library
+ * fails.
+ */
+int crypto_decrypt_block(const uint8_t key[KEY_LEN],
+			 const uint8_t iv[BLOCK_LEN], uint8_t block[BLOCK_LEN]);
+
+/*
  * A CBC decryptor holds one key's schedule and may be used by any number of
  * threads. The key is wiped with it.
  */

@@ -113,16 +113,20 @@ static int open_beneath(int dir_fd, const char *path, int flags)
 	return open_mode_beneath(dir_fd, path, flags, 0);
 }
 
+int beneath_open_to_read(int dir_fd, const char *path)
+{
+	int fd = open_beneath(dir_fd, path,
+			      O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	/* a socket, a device without driver */
+	return fd == -ENXIO || fd == -ENODEV ? -EBADMSG : fd;
+}
+
 int beneath_open_file(int dir_fd, const char *path, int64_t *len)
 {
-	mb_auto(close) int fd = -1;
+	mb_auto(close) int fd = beneath_open_to_read(dir_fd, path);
 	struct stat st;
 
-	fd = open_beneath(dir_fd, path,
-			  O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd == -ENXIO ||
-	    fd == -ENODEV) /* a socket, a device without driver */
-		return -EBADMSG;
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0)

@@ -28,6 +28,14 @@
  */
 int beneath_open_file(int dir_fd, const char *path, int64_t *len);
 
+/*
+ * beneath_open_to_read - the same without a look at what it is
+ *
+ * Never waits, not for a FIFO either: whether what is read means anything is
+ * the caller's to find out.
+ */
+int beneath_open_to_read(int dir_fd, const char *path);
+
 /* beneath_open_dir - open a folder; returns a descriptor or negative errno */
 int beneath_open_dir(int dir_fd, const char *path);
 

@@ -97,6 +97,39 @@ int mb_reader_open(struct mb_reader **out, struct mb_backup *b,
 	return 0;
 }
 
+/* Without the means to read: the size, or an error. */
+static int64_t size_at_a_glance(struct mb_backup *b,
+				const struct mb_record *rec)
+{
+	struct payload_place place;
+	uint8_t key[KEY_LEN];
+	int64_t size;
+	int rc = rec->file_id[0] ? file_key(b, rec, key, NULL) : -ENODATA;
+
+	if (rc < 0)
+		return rc;
+	if (rc) {
+		size = payload_expected_size(&b->places, rec->file_id, key,
+					     rec->size);
+		crypto_wipe(key, sizeof(key));
+		return size;
+	}
+	rc = payload_locate(&place, &b->places, rec->file_id);
+	return rc < 0 ? rc : place.stored_len;
+}
+
+int64_t mb_reader_find_size(struct mb_backup *b, const struct mb_record *rec)
+{
+	mb_auto(mb_reader_free) struct mb_reader *r = NULL;
+	int64_t size = size_at_a_glance(b, rec);
+
+	if (size >= 0)
+		return size;
+	if (size == -EAGAIN && mb_reader_open(&r, b, rec, NULL) == 0)
+		return r->extent.size;
+	return rec->size > 0 ? rec->size : 0;
+}
+
 /* What the padding says, for a payload whose length is not the expected one. */
 static int check_padding(struct mb_backup *b, const struct mb_record *rec,
 			 struct mb_err *err)

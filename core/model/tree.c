@@ -343,18 +343,6 @@ enum mb_type mb_tree_get_type(const struct mb_tree *t, uint32_t node)
 	return node_at(&t->nodes, node)->type;
 }
 
-static int64_t open_for_size(struct mb_tree *t, const struct mb_record *rec)
-{
-	struct mb_reader *reader;
-	int64_t size;
-
-	if (mb_reader_open(&reader, t->backup, rec, NULL) < 0)
-		return rec->size > 0 ? rec->size : 0;
-	size = mb_reader_get_size(reader);
-	mb_reader_free(reader);
-	return size;
-}
-
 int mb_tree_stat(struct mb_tree *t, uint32_t number, struct mb_stat *st,
 		 struct mb_err *err)
 {
@@ -378,7 +366,7 @@ int mb_tree_stat(struct mb_tree *t, uint32_t number, struct mb_stat *st,
 	st->ctime = rec.ctime;
 	st->birth = rec.birth;
 	if (node->type == MB_FILE)
-		st->size = open_for_size(t, &rec);
+		st->size = mb_reader_find_size(t->backup, &rec);
 	else if (node->type == MB_LINK)
 		st->size = (int64_t)rec.target.len;
 	return 0;

@@ -238,6 +238,51 @@ static unsigned padding_of(const uint8_t block[BLOCK_LEN])
 	return n;
 }
 
+/*
+ * The last two blocks, and that nothing comes behind them: so its length need
+ * not be asked for.
+ */
+static int64_t size_by_padding(int fd, const uint8_t key[KEY_LEN],
+			       int64_t recorded)
+{
+	int64_t stored = recorded / BLOCK_LEN * BLOCK_LEN + BLOCK_LEN;
+	uint8_t end[2 * BLOCK_LEN + 1] = { 0 };
+	/* of a single block the one before is zeros */
+	size_t skip = stored > BLOCK_LEN ? 0 : BLOCK_LEN;
+	size_t want = 2 * BLOCK_LEN - skip;
+	unsigned padding;
+	ssize_t n = pread(fd, end + skip, want + 1, stored - (int64_t)want);
+
+	if (n != (ssize_t)want ||
+	    crypto_decrypt_block(key, end, end + BLOCK_LEN) < 0)
+		return -EAGAIN;
+	padding = padding_of(end + BLOCK_LEN);
+	crypto_wipe(end, sizeof(end));
+	return padding ? stored - padding : -EAGAIN;
+}
+
+int64_t payload_expected_size(const struct payload_places *places,
+			      const char *file_id, const uint8_t key[KEY_LEN],
+			      int64_t recorded)
+{
+	struct payload_place place;
+
+	if (recorded < 0 || recorded > INT64_MAX - BLOCK_LEN)
+		return -EAGAIN;
+	for (unsigned i = 0; candidate(&place, places, file_id, i); i++) {
+		int64_t size;
+		int fd = beneath_open_to_read(place.dir_fd, place.path);
+
+		if (is_absent(fd))
+			continue;
+		size = fd < 0 ? fd : size_by_padding(fd, key, recorded);
+		if (fd >= 0)
+			close(fd);
+		return size;
+	}
+	return -ENOENT;
+}
+
 static bool all_zero(const uint8_t *p, size_t len)
 {
 	while (len--)

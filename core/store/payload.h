@@ -50,6 +50,19 @@ struct payload_place {
 int payload_locate(struct payload_place *place,
 		   const struct payload_places *places, const char *file_id);
 
+/*
+ * payload_expected_size - the true length of an encrypted payload that is as
+ * long as its recorded size makes it, and well padded: nearly every one
+ *
+ * Costs less than to open and measure it.
+ *
+ * Returns the length; -EAGAIN if it has to be measured; -ENOENT; errors of the
+ * system.
+ */
+int64_t payload_expected_size(const struct payload_places *places,
+			      const char *file_id, const uint8_t key[KEY_LEN],
+			      int64_t recorded);
+
 void payload_free(struct payload *p);
 MB_DEFINE_AUTO(struct payload, payload_free)
 

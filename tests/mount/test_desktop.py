@@ -356,7 +356,7 @@ def a_second_walk_sends_nearly_no_requests(_, argv):
 
 @case
 def a_second_read_of_a_file_is_answered_by_the_kernel():
-    with mounted(BACKUP, debug=True) as m:
+    with mounted(BACKUP, "ways=none", debug=True) as m:
         path = m.inside("HomeDomain/Library/f29.bin")
         reading = lambda: read(path)
         first = requests_of(m, reading)

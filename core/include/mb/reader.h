@@ -21,6 +21,15 @@ int mb_reader_open(struct mb_reader **out, struct mb_backup *backup,
 void mb_reader_free(struct mb_reader *reader);
 
 /*
+ * mb_reader_find_size - the size that opening a record's content would find
+ *
+ * The recorded one if it could not be opened. Cheaper than to open it: of most
+ * payloads it reads the padding and nothing else, of a plain one nothing.
+ */
+int64_t mb_reader_find_size(struct mb_backup *backup,
+			    const struct mb_record *rec);
+
+/*
  * mb_reader_check - could a record's content be read, as far as can be told
  * without reading it?
  *
