@@ -14,6 +14,7 @@
 #include "ops.h"
 #include "own_files.h"
 #include "read_ahead.h"
+#include "stat_ahead.h"
 
 /* A file of one message: what is read first goes with the answer to open. */
 #define SMALL_FILE (128 << 10)
@@ -376,11 +377,17 @@ void data_init(struct mount *m)
 	open_files_init(&m->files, close_backing);
 	if (way_is_open(&m->ways, WAY_AHEAD))
 		m->ahead = ahead_new(m);
+	if (way_is_open(&m->ways, WAY_STAT_AHEAD))
+		m->stat_ahead = stat_ahead_new(m->tree, m->options->view);
+	if (m->stat_ahead)
+		way_works(&m->ways, WAY_STAT_AHEAD, "");
 }
 
 void data_end(struct mount *m)
 {
 	ahead_free(m->ahead);
+	stat_ahead_free(m->stat_ahead);
 	m->ahead = NULL;
+	m->stat_ahead = NULL;
 	open_files_close_all(&m->files);
 }

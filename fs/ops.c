@@ -14,6 +14,7 @@
 #include "handshake.h"
 #include "log.h"
 #include "own_files.h"
+#include "stat_ahead.h"
 #include "xattrs.h"
 
 /* Nothing changes, so what the kernel knows stays true. Seconds. */
@@ -87,7 +88,9 @@ static int fill_stat(struct mount *m, fuse_ino_t ino, struct stat *st,
 		set_owner(m, st);
 		return rc;
 	}
-	rc = mb_tree_stat(m->tree, (uint32_t)ino, &entry, &err);
+	rc = stat_ahead_take(m->stat_ahead, (uint32_t)ino, &entry) ?
+		     0 :
+		     mb_tree_stat(m->tree, (uint32_t)ino, &entry, &err);
 	if (rc < 0) {
 		fs_report(m, (uint32_t)ino, err.text);
 		return rc;
@@ -344,6 +347,8 @@ static void list(fuse_req_t req, fuse_ino_t dir, size_t size, off_t at,
 		fuse_reply_err(req, fs_errno(rc));
 		return;
 	}
+	stat_ahead_listing(m->stat_ahead, (uint32_t)dir, first, count,
+			   at < 2 ? 0 : (uint32_t)at - 2);
 	while (entry_at(m, dir, at, first, count, &name, &ino)) {
 		/* a property list that the backup lacks */
 		if (own_is(dir) && at >= 2 && !own_lookup(m->backup, name)) {

@@ -28,7 +28,9 @@ struct mount {
 	struct fuse_session *session;
 	struct ways ways;
 	struct open_files files;
-	struct ahead *ahead; /* NULL: nobody reads ahead */
+	/* NULL: nobody does that */
+	struct ahead *ahead;
+	struct stat_ahead *stat_ahead;
 	atomic_bool greeted; /* of handshake.c */
 	bool offers_mmap;
 	atomic_bool opened;  /* a file, once */

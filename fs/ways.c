@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "ops.h"
 
@@ -27,6 +28,7 @@ static const char *const names[WAY_COUNT] = {
 	[WAY_DIRECT] = "direct",
 	[WAY_READ_AHEAD] = "read-ahead",
 	[WAY_AHEAD] = "ahead",
+	[WAY_STAT_AHEAD] = "stat-ahead",
 	[WAY_STORE_AT_OPEN] = "store-at-open",
 	[WAY_SILENT_OPEN] = "silent-open",
 	[WAY_IO_URING] = "io-uring",
@@ -120,6 +122,15 @@ static void ask_read_ahead(struct ways *w)
 			  "root alone may set a mount's read_ahead_kb");
 }
 
+/* On a single processor who works ahead only gets in the way. */
+static void ask_threads(struct ways *w)
+{
+	if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
+		return;
+	close_way(w, WAY_AHEAD, "there is one processor only");
+	close_way(w, WAY_STAT_AHEAD, "there is one processor only");
+}
+
 static void ask_io_uring(struct ways *w)
 {
 	char enabled[8];
@@ -159,6 +170,7 @@ void ways_init(struct ways *w, unsigned wanted, const struct mb_backup *backup)
 	ask_passthrough(w, backup);
 	if (kernel_is_before(6, 6))
 		close_way(w, WAY_DIRECT, "Linux 6.6 or later is needed");
+	ask_threads(w);
 	ask_read_ahead(w);
 	ask_io_uring(w);
 }

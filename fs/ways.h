@@ -20,6 +20,7 @@ enum way {
 	WAY_DIRECT,	   /* large media past the page cache */
 	WAY_READ_AHEAD,	   /* the kernel asks for more at once */
 	WAY_AHEAD,	   /* a thread reads ahead of a reader */
+	WAY_STAT_AHEAD,	   /* another looks at entries before they are listed */
 	WAY_STORE_AT_OPEN, /* a small file's, before open is answered */
 	WAY_SILENT_OPEN,   /* no message for an open */
 	WAY_IO_URING,	   /* messages through a shared ring */
@@ -31,7 +32,7 @@ enum way {
 #define WAYS_DEFAULT                                      \
 	(WAY_BIT(WAY_PASSTHROUGH) | WAY_BIT(WAY_DIRECT) | \
 	 WAY_BIT(WAY_READ_AHEAD) | WAY_BIT(WAY_AHEAD) |   \
-	 WAY_BIT(WAY_STORE_AT_OPEN))
+	 WAY_BIT(WAY_STAT_AHEAD) | WAY_BIT(WAY_STORE_AT_OPEN))
 
 enum way_state {
 	WAY_NO,

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "stat_ahead.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A node's place is its number modulo this. */
+#define PLACES 2048
+
+/* So many entries ahead of the walker: from the first to the last. */
+#define WINDOW_MIN 32
+#define WINDOW_MAX 1024
+
+/* Where both are at work in one folder, the thread keeps so far ahead. */
+#define LEAP 16
+
+#define STACK 256
+#define SUBFOLDERS_SEEN 4096 /* of the children of one folder */
+
+/* Children that are still to be looked at. */
+struct task {
+	uint32_t dir;
+	uint32_t next, end;
+	unsigned turn; /* another one after each change by the walker */
+};
+
+struct stat_ahead {
+	struct mb_tree *tree;
+	enum mb_view view;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t work;
+	bool ending, waiting;
+	unsigned window, held;
+	struct task now;
+	/* folders that come next, the last one first */
+	uint32_t stack[STACK];
+	unsigned depth;
+	uint32_t nodes[PLACES]; /* 0: the place is free */
+	struct mb_stat stats[PLACES];
+};
+
+/* The folders among the children, so that the first is on top. */
+static void push_subfolders(struct stat_ahead *sa, uint32_t first,
+			    uint32_t count)
+{
+	uint32_t found[STACK];
+	unsigned n = 0;
+
+	if (count > SUBFOLDERS_SEEN)
+		count = SUBFOLDERS_SEEN;
+	for (uint32_t i = 0; i < count && n < STACK - sa->depth; i++)
+		if (mb_tree_get_type(sa->tree, first + i) == MB_DIR)
+			found[n++] = first + i;
+	while (n)
+		sa->stack[sa->depth++] = found[--n];
+}
+
+/* The next node to look at; 0 if there is none, or enough has been done. */
+static uint32_t next_node(struct stat_ahead *sa)
+{
+	while (sa->held < sa->window) {
+		uint32_t dir, first, count;
+
+		if (sa->now.next < sa->now.end)
+			return sa->now.next++;
+		if (!sa->depth)
+			return 0;
+		dir = sa->stack[--sa->depth];
+		if (mb_tree_children(sa->tree, dir, &first, &count, NULL) < 0)
+			continue;
+		sa->now = (struct task){ dir, first, first + count,
+					 sa->now.turn };
+		push_subfolders(sa, first, count);
+	}
+	return 0;
+}
+
+static void keep(struct stat_ahead *sa, uint32_t node, const struct mb_stat *st)
+{
+	unsigned place = node % PLACES;
+
+	sa->held += !sa->nodes[place];
+	sa->nodes[place] = node;
+	sa->stats[place] = *st;
+}
+
+static void *run(void *arg)
+{
+	struct stat_ahead *sa = arg;
+
+	pthread_mutex_lock(&sa->lock);
+	while (!sa->ending) {
+		uint32_t node = next_node(sa);
+		unsigned turn = sa->now.turn;
+		struct mb_stat st;
+		int rc;
+
+		if (!node) {
+			sa->waiting = true;
+			pthread_cond_wait(&sa->work, &sa->lock);
+			sa->waiting = false;
+			continue;
+		}
+		pthread_mutex_unlock(&sa->lock);
+		rc = mb_tree_stat(sa->tree, node, &st, NULL);
+		pthread_mutex_lock(&sa->lock);
+		/* unless the walker has passed by, or gone elsewhere */
+		if (rc == 0 && turn == sa->now.turn)
+			keep(sa, node, &st);
+	}
+	pthread_mutex_unlock(&sa->lock);
+	return NULL;
+}
+
+struct stat_ahead *stat_ahead_new(struct mb_tree *tree, enum mb_view view)
+{
+	struct stat_ahead *sa = calloc(1, sizeof(*sa));
+	sigset_t all, before;
+	int rc;
+
+	if (!sa)
+		return NULL;
+	sa->tree = tree;
+	sa->view = view;
+	pthread_mutex_init(&sa->lock, NULL);
+	pthread_cond_init(&sa->work, NULL);
+	/* signals are for the main thread */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = pthread_create(&sa->thread, NULL, run, sa);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (rc == 0)
+		return sa;
+	pthread_cond_destroy(&sa->work);
+	pthread_mutex_destroy(&sa->lock);
+	free(sa);
+	return NULL;
+}
+
+void stat_ahead_free(struct stat_ahead *sa)
+{
+	if (!sa)
+		return;
+	pthread_mutex_lock(&sa->lock);
+	sa->ending = true;
+	pthread_cond_signal(&sa->work);
+	pthread_mutex_unlock(&sa->lock);
+	pthread_join(sa->thread, NULL);
+	pthread_cond_destroy(&sa->work);
+	pthread_mutex_destroy(&sa->lock);
+	free(sa);
+}
+
+/* Is the folder on the stack? Then those above have been passed over. */
+static bool pop_to(struct stat_ahead *sa, uint32_t dir)
+{
+	for (unsigned i = sa->depth; i--;)
+		if (sa->stack[i] == dir) {
+			sa->depth = i;
+			return true;
+		}
+	return false;
+}
+
+static void forget_all(struct stat_ahead *sa)
+{
+	memset(sa->nodes, 0, sizeof(sa->nodes));
+	sa->held = sa->depth = 0;
+	sa->window = WINDOW_MIN;
+	sa->now = (struct task){ .turn = sa->now.turn + 1 };
+}
+
+/* The walker is at a node: what comes next is left to it. */
+static void leap(struct stat_ahead *sa, uint32_t dir, uint32_t node,
+		 uint32_t end)
+{
+	sa->now = (struct task){ dir, end - node > LEAP ? node + LEAP : end,
+				 end, sa->now.turn + 1 };
+}
+
+void stat_ahead_listing(struct stat_ahead *sa, uint32_t dir, uint32_t first,
+			uint32_t count, uint32_t at)
+{
+	uint32_t from = first + at, end = first + count;
+	bool done;
+
+	/* of domains nobody knows yet which will be entered */
+	if (!sa || !count || at >= count ||
+	    (dir == MB_ROOT && sa->view == MB_VIEW_DOMAINS))
+		return;
+	pthread_mutex_lock(&sa->lock);
+	done = sa->nodes[from % PLACES] == from;
+	if (done) {
+		sa->window *= sa->window < WINDOW_MAX ? 2 : 1;
+	} else if (dir != sa->now.dir) {
+		if (!pop_to(sa, dir))
+			forget_all(sa);
+		leap(sa, dir, from, end);
+		push_subfolders(sa, first, count);
+	}
+	if (sa->waiting && sa->held < sa->window / 2)
+		pthread_cond_signal(&sa->work);
+	pthread_mutex_unlock(&sa->lock);
+}
+
+bool stat_ahead_take(struct stat_ahead *sa, uint32_t node, struct mb_stat *st)
+{
+	unsigned place = node % PLACES;
+	bool found;
+
+	if (!sa)
+		return false;
+	pthread_mutex_lock(&sa->lock);
+	found = sa->nodes[place] == node;
+	if (found) {
+		*st = sa->stats[place];
+		sa->nodes[place] = 0;
+		sa->held--;
+	} else if (node + 1 >= sa->now.next && node < sa->now.end) {
+		leap(sa, sa->now.dir, node, sa->now.end);
+	}
+	pthread_mutex_unlock(&sa->lock);
+	return found;
+}

@@ -1,0 +1,453 @@
+#!/usr/bin/python3
+"""The ways that bytes can take: each gives the same ones, is taken where it is
+open, and is said to be, or why not."""
+
+import collections
+import hashlib
+import mmap
+import random
+
+from harness import *
+
+RNG = random.Random(31)
+MIB = 1 << 20
+CONTENT = RNG.randbytes(7 * MIB + 12345)
+FILES = {                       # path: length
+    "Media/film.MOV": len(CONTENT),
+    "Media/film that is none.bin": len(CONTENT),
+    "Media/sound.m4a": 4 * MIB,
+    "Media/short.mov": 4 * MIB - 1,
+    "Media/one message.jpg": 128 << 10,
+    "Media/two messages.jpg": (128 << 10) + 1,
+    "Media/block.txt": 4096,
+    "Media/odd.txt": 4097,
+    "Media/letter.txt": 1,
+    "Media/empty.txt": 0,
+}
+NAMES = ("passthrough", "direct", "read-ahead", "ahead", "stat-ahead",
+         "store-at-open", "silent-open", "io-uring")
+SETS = ("none", *NAMES[:-1], "direct:ahead", "read-ahead:ahead",
+        "silent-open:ahead:stat-ahead", ":".join(NAMES[:6]))
+SHAPES_READ = ("db-encrypted", "db-plain", "mbdb-encrypted")
+LIBFUSE = re.search(r"libfuse3\S* => (\S+)", execute("ldd", LARDERFS).stdout)
+LIBFUSE = tuple(map(int, re.findall(r"\d+", os.path.realpath(
+    LIBFUSE[1]).rsplit(".so.", 1)[1]))) if LIBFUSE else ()
+BACKUPS = {}
+
+
+def fill(b):
+    b.dir("CameraRollDomain")
+    for path, size in FILES.items():
+        b.file("CameraRollDomain", path, CONTENT[:size])
+    for i in range(300):
+        b.file("HomeDomain", f"many/{i // 40}/{i % 40}.bin",
+               CONTENT[i:i + 17 * i])
+
+
+def backup_of(shape):
+    if shape not in BACKUPS:
+        BACKUPS[shape] = made_backup(shape, fill)
+    return BACKUPS[shape]
+
+
+def capabilities(m):
+    """{name: (in use, note)} of a mount, or of what is printed."""
+    text = m if isinstance(m, str) else os.getxattr(
+        m.path, "user.larder.capabilities").decode()
+    found = {}
+    for line in text.splitlines():
+        name, state, note = re.fullmatch(
+            r"([a-z-]+)=(yes|no)(?: \((.+)\))?", line).groups()
+        found[name] = (state == "yes", note or "")
+    equal(tuple(found), NAMES)
+    return found
+
+
+def film(m):
+    return m.inside("CameraRollDomain/Media/film.MOV")
+
+
+def requests(m):
+    return collections.Counter(re.findall(
+        r"^unique: \d+, opcode: (\w+)", read(m.log, "r"), re.M))
+
+
+def forget(path):
+    """What the kernel has kept of a file."""
+    fd = os.open(path, os.O_RDONLY)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(fd)
+
+
+def check_sequential(path, size, block):
+    with open(path, "rb", 0) as f:
+        off = 0
+        while piece := f.read(block):
+            equal(piece == CONTENT[off:min(off + len(piece), size)], True,
+                  f"{block} bytes at {off} of {path}")
+            off += len(piece)
+        equal(off, size, path)
+
+
+def check_scattered(path, size, count=150):
+    with open(path, "rb", 0) as f:
+        for _ in range(count):
+            off = RNG.randrange(size + 100)
+            n = RNG.choice((1, 16, 4095, 4096, 70000, MIB, 3 * MIB + 1))
+            equal(os.pread(f.fileno(), n, off) ==
+                  CONTENT[off:min(off + n, size)][:n] if off < size else
+                  os.pread(f.fileno(), n, off) == b"", True,
+                  f"{n} bytes at {off} of {path}")
+
+
+def check_mapped(path, size):
+    with open(path, "rb") as f:
+        for flags in (mmap.MAP_SHARED, mmap.MAP_PRIVATE):
+            with mmap.mmap(f.fileno(), 0, flags, mmap.PROT_READ) as view:
+                equal(len(view), size)
+                for _ in range(20):
+                    off = RNG.randrange(size)
+                    equal(view[off:off + 5000] ==
+                          CONTENT[off:min(off + 5000, size)], True,
+                          f"mapped at {off} of {path}")
+                equal(view[:] == CONTENT[:size], True, f"mapped: {path}")
+        equal(f.read() == CONTENT[:size], True, f"after that: {path}")
+
+
+def check_bytes(m):
+    for path, size in FILES.items():
+        path = m.inside("CameraRollDomain", path)
+        equal(os.stat(path).st_size, size)
+        for block in (MIB, 128 << 10, 100001, 4096):
+            check_sequential(path, size, block)
+            forget(path)
+        if size:
+            check_scattered(path, size)
+            forget(path)
+            check_mapped(path, size)
+
+
+def check_parallel(m):
+    """Readers of all kinds at once, of the same files and of others."""
+    wrong = []
+    paths = [(m.inside("CameraRollDomain", path), size)
+             for path, size in FILES.items() if size]
+
+    def reader(seed):
+        rng = random.Random(seed)
+        try:
+            for _ in range(6):
+                path, size = rng.choice(paths[:3] if seed % 2 else paths)
+                what = rng.randrange(4)
+                if what < 2:
+                    check_sequential(path, size, rng.choice(
+                        (4096, 32768, 128 << 10, 333333, MIB)))
+                elif what == 2:
+                    check_scattered(path, size, 40)
+                else:
+                    check_mapped(path, size)
+                if rng.random() < 0.3:
+                    forget(path)
+        except Exception as e:
+            wrong.append(e)
+
+    threads = [threading.Thread(target=reader, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    equal(wrong, [])
+
+
+# --- the same bytes ----------------------------------------------------------
+
+@case_for(SETS)
+def these_ways_give_the_same_bytes(ways):
+    for shape in SHAPES_READ:
+        backup, expect = backup_of(shape)
+        with mounted(backup, "ways=" + ways) as m:
+            check_bytes(m)
+            equal(differences(expect, m.path), None, shape)
+
+
+@case_for(("none", ":".join(NAMES[:6]), "silent-open:ahead"))
+def eight_readers_of_all_kinds_at_once_get_the_right_bytes(ways):
+    for shape in SHAPES_READ:
+        with mounted(backup_of(shape)[0], "ways=" + ways) as m:
+            check_parallel(m)
+
+
+@case_for([ways for ways in SETS if "silent-open" not in ways])
+def a_golden_backup_is_as_expected_by_these_ways(ways):
+    for shape in SHAPES:
+        with mounted(golden(shape), "ways=" + ways) as m:
+            for _ in range(2):
+                equal(differences(golden_expect(shape), m.path), None, shape)
+
+
+@case
+def without_messages_for_opens_damage_is_an_error_and_never_other_bytes():
+    damaged, good = 0, 0
+    with mounted(golden("db-encrypted"), "ways=silent-open") as m:
+        for line in expect_of(golden_expect("db-encrypted")):
+            path = os.path.join(os.fsencode(m.path), os.fsencode(line["path"]))
+            if line["type"] != "f":
+                continue
+            got, error = b"", None
+            fd = os.open(path, os.O_RDONLY)
+            try:
+                while piece := os.read(fd, 1 << 16):
+                    got += piece
+            except OSError as e:
+                error = errno.errorcode[e.errno]
+            os.close(fd)
+            if "error" in line:
+                damaged += 1
+                equal(error, line["error"], line["path"])
+                assert len(got) <= line.get("readable", 0), line
+            elif "sha256" in line:
+                good += 1
+                equal((hashlib.sha256(got).hexdigest(), error),
+                      (line["sha256"], None), line["path"])
+    assert damaged > 3 and good > 10, (damaged, good)
+
+
+# --- which are taken ---------------------------------------------------------
+
+@case
+def no_way_is_taken_that_is_not_named():
+    with mounted(backup_of("db-encrypted")[0], "ways=none") as m:
+        check_sequential(film(m), len(CONTENT), MIB)
+        found = capabilities(m)
+        equal([name for name, (used, _) in found.items() if used], [])
+        equal(found["ahead"][1], "not among those of ways=")
+        equal(os.stat(film(m)).st_blksize, 4096)
+
+
+@case
+def what_is_in_use_is_said_by_an_attribute_that_is_not_listed():
+    with mounted(backup_of("db-encrypted")[0]) as m:
+        equal(capabilities(m)["store-at-open"], (True, "not tried so far"))
+        read(m.inside("CameraRollDomain/Media/letter.txt"))
+        equal(capabilities(m)["store-at-open"], (True, ""))
+        assert "user.larder.capabilities" not in os.listxattr(m.path)
+        equal(os.getxattr(m.inside(".larder"), "user.larder.capabilities"),
+              os.getxattr(m.path, "user.larder.capabilities"))
+
+
+def direct_is_open(m):
+    used, why = capabilities(m)["direct"]
+    if not used:
+        raise Skip("direct: " + why)
+
+
+@case_for(SHAPES_READ)
+def a_film_is_read_past_the_page_cache_and_nothing_else(shape):
+    with mounted(backup_of(shape)[0], "ways=direct:ahead", debug=True) as m:
+        direct_is_open(m)
+        for name, cached in (("film.MOV", False), ("sound.m4a", False),
+                             ("short.mov", True),
+                             ("film that is none.bin", True)):
+            path = m.inside("CameraRollDomain/Media", name)
+            equal(os.stat(path).st_blksize, 4096 if cached else MIB, name)
+            size = os.stat(path).st_size
+            check_sequential(path, size, MIB)
+            before = requests(m)["READ"]
+            check_sequential(path, size, MIB)
+            asked = requests(m)["READ"] - before
+            # a buffer that begins within a page takes two for 1 MiB
+            needed = 0 if cached else -(-size // MIB)
+            assert needed <= asked <= 2 * needed, (name, asked)
+
+
+@case
+def the_kernel_is_told_to_read_further_ahead():
+    with mounted(backup_of("db-encrypted")[0], "ways=read-ahead") as m:
+        dev = os.stat(m.path).st_dev
+        place = f"/sys/class/bdi/{os.major(dev)}:{os.minor(dev)}/read_ahead_kb"
+        equal(read(place), b"128\n")
+        read(film(m))
+        used, note = capabilities(m)["read-ahead"]
+        if not used:
+            raise Skip("read-ahead: " + note)
+        equal((read(place), note), (b"4096\n", "4096 KiB"))
+
+
+@case
+def a_small_file_comes_with_the_answer_to_open():
+    with mounted(backup_of("db-encrypted")[0], "ways=store-at-open",
+                 debug=True) as m:
+        for name in ("one message.jpg", "block.txt", "letter.txt"):
+            size = FILES["Media/" + name]
+            path = m.inside("CameraRollDomain/Media", name)
+            check_sequential(path, size, MIB)
+            equal(requests(m)["READ"], 0, name)
+        # what the kernel has dropped it asks for
+        forget(path)
+        check_sequential(path, size, MIB)
+        equal(requests(m)["READ"], 1)
+        check_sequential(m.inside("CameraRollDomain/Media/two messages.jpg"),
+                         (128 << 10) + 1, MIB)
+        assert requests(m)["READ"] > 1
+
+
+@case
+def without_messages_for_opens_there_is_one():
+    with mounted(backup_of("db-encrypted")[0], "ways=silent-open",
+                 debug=True) as m:
+        for _ in range(3):
+            for path, size in FILES.items():
+                check_sequential(m.inside("CameraRollDomain", path), size, MIB)
+        equal((requests(m)["OPEN"], requests(m)["RELEASE"]), (1, 0))
+        equal(capabilities(m)["silent-open"], (True, ""))
+
+
+def needs_passthrough():
+    used, why = capabilities(larderfs(
+        "--capabilities", backup_of("db-plain")[0]).stdout)["passthrough"]
+    if not used:
+        raise Skip("passthrough: " + why)
+
+
+@case
+def a_plain_file_is_read_by_the_kernel_alone():
+    needs_passthrough()
+    with mounted(backup_of("db-plain")[0], debug=True) as m:
+        check_bytes(m)
+        check_parallel(m)
+        equal(requests(m)["READ"], 0)
+        equal(capabilities(m)["passthrough"], (True, ""))
+
+
+@case
+def of_an_encrypted_backup_nothing_passes_through():
+    with mounted(backup_of("db-encrypted")[0]) as m:
+        read(film(m))
+        equal(capabilities(m)["passthrough"][0], False)
+
+
+@case
+def where_the_kernel_refuses_files_are_read_by_messages():
+    needs_passthrough()
+    backup = backup_of("db-plain")[0]
+    # an overlay of an overlay is more than it takes
+    with tmpfs() as top:
+        for name in ("a", "b", "c", "one", "two"):
+            os.mkdir(f"{top}/{name}")
+        over = lambda lower, at: there(at, "mount", "-t", "overlay", "overlay",
+                                       "-o", f"lowerdir={lower}", at)
+        with over(f"{backup}:{top}/a", f"{top}/one"), \
+                over(f"{top}/one:{top}/b", f"{top}/two"), \
+                mounted(f"{top}/two", foreground=True) as m:
+            check_bytes(m)
+            used, why = capabilities(m)["passthrough"]
+            equal(used, False)
+            assert why, "no reason"
+            equal(len([line for line in m.lines()
+                       if "files are read by messages" in line]), 1)
+
+
+# what uid 65534 gets, in a namespace with a /dev/fuse for everybody
+UNPRIVILEGED = """
+mknod "$1" c 10 229 && chmod 666 "$1" && mount --bind "$1" /dev/fuse || exit 99
+exec setpriv --reuid=65534 --regid=65534 --clear-groups sh -c '
+	"$1" "$2" "$3" -o "passfile=$4" || exit
+	sha256sum "$3/$5" || exit
+	dd "if=$3/$5" bs=1M status=none | sha256sum || exit
+	getfattr --absolute-names --only-values -n user.larder.capabilities "$3"
+	fusermount3 -u "$3"
+' sh "$2" "$3" "$4" "$5" "$6"
+"""
+
+
+@case_for(("db-encrypted", "db-plain"))
+def another_user_gets_the_same_bytes_and_reasons(shape):
+    folder, at = new_dir("programs"), new_dir("mnt")
+    shutil.copy(LARDERFS, folder)
+    os.chmod(folder, 0o755)
+    backup = new_path("backup")
+    shutil.copytree(backup_of(shape)[0], backup)
+    execute("chown", "-R", f"{NOBODY}:{NOBODY}", backup, at)
+    done = execute(
+        "unshare", "-m", "--propagation", "private", "sh", "-c", UNPRIVILEGED,
+        "sh", new_path("fuse"), folder + "/larderfs", backup, at, PASSFILE,
+        "CameraRollDomain/Media/film.MOV")
+    equal((done.returncode, done.stderr), (0, ""), done.stdout)
+    lines = done.stdout.splitlines()
+    want = hashlib.sha256(CONTENT).hexdigest()
+    equal([line.split()[0] for line in lines[:2]], [want, want])
+    found = capabilities("\n".join(lines[2:]))
+    equal((found["passthrough"][0], found["read-ahead"][0]), (False, False))
+    equal(found["ahead"][0], True)
+    wait_until(lambda: not processes(), "the end of the daemon")
+
+
+# --- what is printed ---------------------------------------------------------
+
+@case
+def capabilities_are_printed_without_a_mount_or_a_password():
+    for args in ((), (backup_of("db-plain")[0],),
+                 (backup_of("db-encrypted")[0],)):
+        done = larderfs("--capabilities", *args)
+        equal((done.returncode, done.stderr), (0, ""))
+        found = capabilities(done.stdout)
+        for name, (used, note) in found.items():
+            assert used or note, f"{name}: no reason"
+        if LIBFUSE < (3, 17):
+            assert "3.17 is needed" in found["passthrough"][1], found
+        elif args and "encrypted" in args[0]:
+            assert "decrypted" in found["passthrough"][1], found
+    equal(larderfs("--capabilities", TMP).returncode, 3)
+    equal(larderfs("--capabilities", TMP, TMP).returncode, 2)
+
+
+# --- walks -------------------------------------------------------------------
+
+@case_for(("db-encrypted", "mbdb-plain"))
+def looking_ahead_changes_nothing_of_what_is_seen(shape):
+    backup, expect = backup_of(shape)
+    seen = []
+    for ways in ("none", "stat-ahead"):
+        with mounted(backup, "ways=" + ways) as m:
+            equal(execute("sh", "-c", 'cd "$0"; for i in 1 2 3 4; do '
+                          'find . -ls >/dev/null & ls -lR >/dev/null & done; '
+                          'wait', m.path).returncode, 0)
+            seen.append(execute("find", ".", "-printf", "%P %s %m %T@\n",
+                                cwd=m.path).stdout)
+            equal(differences(expect, m.path), None, ways)
+    equal(seen[0], seen[1])
+
+
+@case
+def a_domain_that_nobody_enters_stays_unread():
+    with mounted(golden("db-encrypted")) as m:
+        before = resident_kib(m)
+        for _ in range(3):
+            execute("ls", "-l", m.path)
+        assert resident_kib(m) - before < 2000
+
+
+def resident_kib(m):
+    return int(re.search(r"VmRSS:\s+(\d+)",
+                         read(f"/proc/{m.pid}/status", "r"))[1])
+
+
+@case_for(("SIGTERM", "SIGKILL"))
+def whoever_reads_when_it_ends_gets_an_error(name):
+    backup = backup_of("db-encrypted")[0]
+    for _ in range(8):
+        with mounted(backup) as m:
+            readers = [subprocess.Popen(
+                ["sh", "-c", 'while cat "$0" >/dev/null; do :; done',
+                 m.inside("CameraRollDomain/Media", path)],
+                stderr=subprocess.DEVNULL)
+                for path in ("film.MOV", "film that is none.bin")]
+            time.sleep(0.05)
+            os.kill(m.pid, getattr(signal, name))
+            for reader in readers:
+                reader.wait(20)
+            execute("umount", m.path)
+            m.ended()
+
+
+run()
