@@ -13,8 +13,8 @@
 
 static const char help[] =
 	"usage: larderfs BACKUP MOUNTPOINT [-f] [-o OPTION[,OPTION...]]\n"
-	"       larderfs --capabilities [BACKUP]\n"
 	"       mount -t larderfs BACKUP MOUNTPOINT [-o OPTION[,OPTION...]]\n"
+	"       larderfs --capabilities [BACKUP]\n"
 	"\n"
 	"Shows an iPhone or iPad backup as a read-only tree: DOMAIN/PATH.\n"
 	"Unmount with: umount MOUNTPOINT, or fusermount3 -u MOUNTPOINT\n"
@@ -40,6 +40,7 @@ static const char help[] =
 	"  salvage            of a damaged or unfinished backup what there is;\n"
 	"                     files that are no longer listed in lost+found/\n"
 	"  idle=SECONDS       unmount when not used for so long\n"
+	"  ways=NAME[:NAME...]   only these ways to read: for tests\n"
 	"  nofail,_netdev,user,noauto,x-...   accepted, as in fstab\n"
 	"\n"
 	"exit status: 0 mounted, 1 failed, 2 usage, 3 not a backup,\n"

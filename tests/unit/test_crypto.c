@@ -402,6 +402,29 @@ CASE(cbc_agrees_with_openssl_in_one_go)
 	drop(&cipher);
 }
 
+CASE(a_block_alone_is_what_it_is_in_a_row)
+{
+	static const uint8_t zero[BLOCK_LEN];
+	struct bytes plain = { 0 }, cipher;
+	uint8_t keys[2][KEY_LEN] = { { 7 }, { 8 } };
+
+	add_noise(&plain, 20 * BLOCK_LEN);
+	for (int k = 0; k < 2; k++) {
+		cipher = aes_cbc(true, keys[k], plain.ptr, plain.len, false);
+		for (size_t i = 0; i < 20; i++) {
+			uint8_t block[BLOCK_LEN], *at = cipher.ptr + 16 * i;
+
+			memcpy(block, at, BLOCK_LEN);
+			CHECK_INT(crypto_decrypt_block(
+					  keys[k], i ? at - 16 : zero, block),
+				  0);
+			CHECK_BYTES(block, 16, plain.ptr + 16 * i, 16);
+		}
+		drop(&cipher);
+	}
+	drop(&plain);
+}
+
 CASE(padding_is_handed_out_as_it_is)
 {
 	static const uint8_t zero[BLOCK_LEN];
@@ -526,6 +549,7 @@ int main(void)
 	RUN(ten_million_iterations_as_devices_use);
 	RUN(impossible_derivations_are_errors);
 	RUN(cbc_agrees_with_openssl_in_one_go);
+	RUN(a_block_alone_is_what_it_is_in_a_row);
 	RUN(padding_is_handed_out_as_it_is);
 	RUN(what_is_encrypted_in_pieces_agrees_with_openssl_in_one_go);
 	RUN(one_decryptor_serves_twelve_threads);

@@ -376,6 +376,63 @@ CASE(a_plain_payload_is_as_long_as_it_is_stored)
 	}
 }
 
+/* ---- true length, at a glance ---- */
+
+#define GLANCE_ID "00000000000000000000000000000000000000ff"
+
+/* Cipher text as the payload of an ID; what the glance says. */
+static int64_t glance(const uint8_t *cipher, size_t len, int64_t recorded)
+{
+	struct payload_places places = { .dir_fds = { dir_fd }, .count = 1 };
+
+	put_file(dir, "00/" GLANCE_ID, cipher, len);
+	return payload_expected_size(&places, GLANCE_ID, key, recorded);
+}
+
+CASE(what_is_found_at_a_glance_is_what_measuring_finds)
+{
+	for (size_t len = 0; len <= 50; len++) {
+		struct bytes plain = { 0 }, cipher;
+
+		for (size_t i = 0; i < len; i++)
+			add_be(&plain, 'a' + i % 26, 1);
+		cipher = aes_cbc(true, key, plain.ptr, plain.len, true);
+		for (int64_t recorded = -1; recorded <= 70; recorded++) {
+			bool same = recorded >= 0 &&
+				    (size_t)recorded / 16 == len / 16;
+			int64_t size = glance(cipher.ptr, cipher.len, recorded);
+
+			CHECK_AT(size == (same ? (int64_t)len : -EAGAIN),
+				 "%zu bytes, %lld recorded: %lld", len,
+				 (long long)recorded, (long long)size);
+		}
+		drop(&plain);
+		drop(&cipher);
+	}
+}
+
+CASE(what_is_not_as_expected_has_to_be_measured)
+{
+	struct bytes tail = unhex(TEXT12 "00000000" TEXT12 "00000000"), cipher;
+	struct payload_places places = { .dir_fds = { dir_fd }, .count = 1 };
+
+	/* zeros for padding, and too short, too long by a byte or a block */
+	cipher = aes_cbc(true, key, tail.ptr, tail.len, false);
+	CHECK_INT(glance(cipher.ptr, 32, 28), -EAGAIN);
+	drop(&cipher);
+	cipher = aes_cbc(true, key, tail.ptr, 28, true);
+	CHECK_INT(glance(cipher.ptr, 32, 28), 28);
+	CHECK_INT(glance(cipher.ptr, 31, 28), -EAGAIN);
+	CHECK_INT(glance(cipher.ptr, 16, 28), -EAGAIN);
+	CHECK_INT(glance(cipher.ptr, 0, 28), -EAGAIN);
+	add_noise(&cipher, 1);
+	CHECK_INT(glance(cipher.ptr, 33, 28), -EAGAIN);
+	CHECK_INT(glance(cipher.ptr, 33, INT64_MAX), -EAGAIN);
+	CHECK_INT(payload_expected_size(&places, "ff", key, 1), -ENOENT);
+	drop(&cipher);
+	drop(&tail);
+}
+
 /* ---- where payloads are ---- */
 
 #define ID "3d0d7e5fb2ce288813306e4d4636395e047a3d28"
@@ -558,6 +615,8 @@ int main(void)
 	RUN(bad_padding_and_no_usable_size);
 	RUN(what_looks_like_padding_and_is_not);
 	RUN(a_plain_payload_is_as_long_as_it_is_stored);
+	RUN(what_is_found_at_a_glance_is_what_measuring_finds);
+	RUN(what_is_not_as_expected_has_to_be_measured);
 	RUN(hashed_or_flat_comes_first_as_asked_for_and_both_are_tried);
 	RUN(a_file_where_the_folder_would_be_is_passed_over);
 	RUN(a_payload_that_is_no_regular_file_is_not_followed);
