@@ -20,7 +20,7 @@ struct command {
 };
 
 extern const struct command cmd_backup, cmd_devices, cmd_diff, cmd_doctor,
-	cmd_extract, cmd_info, cmd_key, cmd_ls, cmd_pack, cmd_pair,
+	cmd_extract, cmd_find, cmd_info, cmd_key, cmd_ls, cmd_pack, cmd_pair,
 	cmd_password, cmd_rekey, cmd_restore, cmd_salvage;
 
 /* Options that every command takes: larder(1), COMMON OPTIONS. */

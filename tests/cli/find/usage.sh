@@ -1,0 +1,3 @@
+larder find --timeout 0
+larder find --timeout x
+larder find --colour
