@@ -1,0 +1,3 @@
+larder umount "$GOLDEN/db-plain/backup"
+larder umount nobody
+larder umount "$(printf 'two\nlines')" /

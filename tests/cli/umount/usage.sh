@@ -1,0 +1,2 @@
+larder umount --all x
+larder umount --colour

@@ -1,0 +1,498 @@
+#!/usr/bin/python3
+"""larder mount, umount, mounts and lock: what a user does all day."""
+
+import ctypes
+import platform
+import plistlib
+
+from harness import *
+
+BACKUP = golden("db-encrypted")
+PLAIN = golden("db-plain")
+UDID = mkbackup.SHAPES["db-encrypted"].udid
+OLD_UDID = mkbackup.SHAPES["mbdb-plain"].udid
+NAME = "Anna's iPhone"
+WRONG = save(new_path("wrong"), "battery staple\n")
+HELLO = "AppDomain-com.example.app/Documents/hello.txt"
+
+
+class User:
+    """Somebody with a home and a folder that ends with the session."""
+
+    def __init__(self, uid=0):
+        self.uid = uid
+        self.home, self.runtime = new_dir("home"), new_dir("runtime")
+        os.chmod(self.runtime, 0o700)
+        for path in (self.home, self.runtime):
+            os.chown(path, uid, uid)
+        self.place = self.runtime + "/larder"
+        self.env = environment(HOME=self.home, XDG_RUNTIME_DIR=self.runtime)
+
+    def argv(self, *args):
+        return (*(as_nobody() if self.uid else ()), LARDER, *args)
+
+    def __call__(self, *args, status=0, said="", **more):
+        """Standard output."""
+        done = execute(*self.argv(*args), env=self.env | more.pop("env", {}),
+                       **more)
+        equal((done.returncode, done.stderr), (status, said))
+        return done.stdout
+
+    def fails(self, status, *args, words=(), **more):
+        done = execute(*self.argv(*args), env=self.env | more.pop("env", {}),
+                       start_new_session=True, **more)
+        equal((done.returncode, done.stdout), (status, ""), done.stderr)
+        assert all(word in done.stderr for word in words), done.stderr
+        return done.stderr
+
+    def mount(self, backup=PLAIN, *args, **more):
+        """Where it was mounted."""
+        if backup == BACKUP:
+            args += "--passfile", PASSFILE
+        path = self("mount", *args, backup, **more)
+        assert path.endswith("\n"), path
+        assert is_mounted(path[:-1]), path
+        return path[:-1]
+
+    def folders(self):
+        return sorted(os.listdir(self.place))
+
+
+@contextlib.contextmanager
+def user(uid=0):
+    u = User(uid)
+    try:
+        yield u
+    finally:
+        kill_all(pid for pid in processes() if pid != os.getpid())
+        for path in mounts():
+            if path.startswith((u.place + "/", u.home + "/")):
+                execute("umount", "-l", path)
+
+
+def gone(path):
+    wait_until(lambda: not is_mounted(path), "unmounting")
+
+
+# --- mount -------------------------------------------------------------------
+
+@case
+def a_backup_is_mounted_on_a_folder_named_after_the_device():
+    with user() as u:
+        path = u.mount(BACKUP)
+        equal(path, f"{u.place}/{NAME}")
+        equal(read(f"{path}/{HELLO}"), b"hello")
+        equal(stat.S_IMODE(os.stat(u.place).st_mode), 0o700)
+        # what is below the mount
+        fd = os.open(u.place, os.O_RDONLY)
+        with there(u.place, "mount", "--bind", u.place, u.place):
+            equal(stat.S_IMODE(os.stat(path).st_mode), 0o700)
+        os.close(fd)
+        equal(u("umount", NAME), "")
+        equal((is_mounted(path), u.folders()), (False, []))
+
+
+@case
+def a_second_one_of_the_same_name_gets_a_number():
+    with user() as u:
+        paths = [u.mount() for _ in range(3)]
+        equal(paths, [f"{u.place}/{NAME}{end}" for end in ("", " (2)",
+                                                           " (3)")])
+        u("umount", paths[1])
+        equal(u.mount(), paths[1])
+        u("umount", "--all")
+        equal(u.folders(), [])
+
+
+@case
+def a_mountpoint_may_be_given():
+    with user() as u:
+        at = new_dir("mnt")
+        equal(u("mount", PLAIN, at), at + "\n")
+        assert is_mounted(at)
+        u("umount", at + "/")
+        assert os.path.isdir(at) and not is_mounted(at)
+        u.fails(1, "mount", PLAIN, new_path("missing"), words=["mountpoint"])
+
+
+@case
+def options_of_larderfs_are_passed_on():
+    with user() as u:
+        backup, _ = made_backup("db-plain", lambda b: b.file(
+            "HomeDomain", "x", b"x"))
+        path = u.mount(backup, "-o", "view=device,umask=077")
+        assert os.path.isdir(path + "/private/var/mobile")
+        u("umount")
+        u.fails(2, "mount", "-o", "colour=red", PLAIN, words=["colour"])
+        equal(u.folders(), [])
+
+
+@case_for({"wrong password": (12, ["--passfile", WRONG]),
+           "no password": (13, []),
+           "no password file": (1, ["--passfile", "/nothing"]),
+           "key file of another": (1, ["--keyfile", WRONG])})
+def after_a_failure_no_folder_is_left(_, row):
+    status, args = row
+    with user() as u:
+        u.fails(status, "mount", *args, BACKUP)
+        equal(u.folders(), [])
+
+
+@case
+def what_is_no_backup_is_told_before_a_folder_is_made():
+    with user() as u:
+        u.fails(3, "mount", new_dir("empty"), words=["not a backup"])
+        equal(os.path.exists(u.place), False)
+
+
+@case
+def devices_are_found_by_their_names():
+    with user() as u:
+        for name in (UDID, UDID + "-20240101-000000"):
+            shutil.copytree(PLAIN, f"{u.home}/Backup/{name}")
+        shutil.copytree(golden("mbdb-plain"), f"{u.home}/Backup/{OLD_UDID}")
+        source = lambda path: mounts()[path][2]
+        for word in (UDID, UDID.lower()):
+            equal(source(u.mount(word)), f"{u.home}/Backup/{UDID}")
+        kept = UDID + "-20240101-000000"
+        equal(source(u.mount(kept)), f"{u.home}/Backup/{kept}")
+        # two devices of one name
+        said = u.fails(2, "mount", NAME, words=[UDID, OLD_UDID, "2 backups"])
+        assert kept not in said, said
+        shutil.rmtree(f"{u.home}/Backup/{OLD_UDID}")
+        equal(source(u.mount(NAME)), f"{u.home}/Backup/{UDID}")
+        u.fails(3, "mount", "Ben's iPad", words=["Ben's iPad"])
+        # a folder of this name comes first
+        os.mkdir(u.home + "/" + NAME)
+        u.fails(3, "mount", NAME, cwd=u.home, words=["not a backup"])
+        u("umount", "--all")
+
+
+@case_for({
+    "one that leads up": ("../../x", "..%2F..%2Fx"),
+    "two dots": ("..", "%2E%2E"),
+    "with a slash": ("a/b", "a%2Fb"),
+    "of two lines": ("two\nlines", "two\nlines"),
+    "of 400 bytes": ("\u00e4" * 200, None),
+    "like an option": ("-o", "-o"),
+    "empty": ("", "backup"),
+})
+def a_device_may_have_any_name(_, row):
+    name, shown = row
+    backup, _ = made_backup("db-plain", lambda b: b.file(
+        "HomeDomain", "x", b"x"))
+    info = backup + "/Info.plist"
+    plist = plistlib.loads(read(info))
+    plist["Device Name"] = plist["Display Name"] = name
+    save(info, plistlib.dumps(plist))
+    if not name:
+        os.rename(backup, os.path.dirname(backup) + "/backup")
+        backup = os.path.dirname(backup) + "/backup"
+    with user() as u:
+        for number in ("", " (2)"):
+            u("mount", backup)
+            ours, = [p for p in mounts() if p.startswith(u.runtime)
+                     and p.endswith(number)] if number else \
+                [p for p in mounts() if p.startswith(u.runtime)]
+            equal(os.path.dirname(ours), u.place)
+            if shown:
+                equal(os.path.basename(ours), shown + number)
+        u("umount", "--all")
+        equal(u.folders(), [])
+    if not name:
+        shutil.rmtree(backup)
+
+
+@case
+def json_says_what_the_text_says():
+    with user() as u:
+        o = json.loads(u("mount", "--json", PLAIN))
+        path = f"{u.place}/{NAME}"
+        equal(o, {"mountpoint": path, "backup": PLAIN, "device_name": NAME})
+        equal([json.loads(line) for line in
+               u("mounts", "--json").splitlines()],
+              [{"mountpoint": path, "backup": PLAIN, "device_name": NAME,
+                "udid": UDID, "date": "2024-06-15T09:46:40Z"}])
+        equal(u("mounts"),
+              f"{PLAIN} on {path} ({NAME}, 2024-06-15 09:46:40 +0000)\n")
+        equal(json.loads(u("umount", "--json")),
+              {"mountpoint": path, "backup": PLAIN})
+        equal((u("mounts"), u("mounts", "--json")), ("", ""))
+
+
+@case
+def open_calls_the_file_manager_and_waits_for_nothing():
+    with user() as u:
+        programs, told = new_dir("bin"), new_path("told")
+        save(programs + "/xdg-open",
+             f'#!/bin/sh\nprintf %s "$1" >{told}.new\n'
+             f'mv {told}.new {told}\nexec sleep 1000\n')
+        os.chmod(programs + "/xdg-open", 0o755)
+        begin = time.monotonic()
+        path = u.mount(PLAIN, "--open", env={
+            "PATH": programs + ":" + os.environ["PATH"]})
+        assert time.monotonic() - begin < 10
+        wait_until(lambda: os.path.exists(told), "xdg-open")
+        equal(read(told, "r"), path)
+        u("umount")
+        # without one it is mounted all the same
+        u("mount", "--open", PLAIN, env={"PATH": programs + "x"}, said=
+          "larder: cannot open a file manager: xdg-open: "
+          "No such file or directory\n")
+        u("umount")
+
+
+@case
+def ctrl_c_leaves_no_folder():
+    with user() as u:
+        with subprocess.Popen(
+                u.argv("mount", "--extpass", "sleep 100", BACKUP), env=u.env,
+                stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                process_group=0) as p:
+            wait_until(lambda: os.path.isdir(u.place) and u.folders()
+                       and len(processes()) > 2, "asking")
+            os.killpg(p.pid, signal.SIGINT)
+            equal(p.wait(10), 5)
+        equal(u.folders(), [])
+
+
+# --- folders that are left ---------------------------------------------------
+
+ENDINGS = {
+    "umount": lambda path: execute("umount", path),
+    "fusermount3": lambda path: execute("fusermount3", "-u", path),
+    "a signal": lambda path: os.kill([
+        pid for pid in processes() if b"larderfs" in
+        read(f"/proc/{pid}/cmdline")][0], signal.SIGTERM),
+}
+
+
+@case_for(ENDINGS)
+def the_folder_of_a_mount_that_was_ended_goes_with_the_next_command_by(
+        _, end):
+    with user() as u:
+        for command in (["mounts"], ["umount", "--all"], ["mount", PLAIN]):
+            path = u.mount()
+            end(path)
+            gone(path)
+            equal(u.folders(), [NAME])
+            u(*command)
+            equal(u.folders(), [NAME] if command[0] == "mount" else [])
+        u("umount")
+
+
+@case
+def so_does_that_of_one_that_was_idle():
+    with user() as u:
+        path = u.mount(PLAIN, "-o", "idle=1")
+        gone(path)
+        u("mounts")
+        equal(u.folders(), [])
+
+
+@case
+def what_is_not_ours_stays():
+    with user() as u:
+        os.makedirs(u.place + "/" + NAME)
+        os.chmod(u.place, 0o755)
+        save(f"{u.place}/{NAME}/letter", "Dear diary")
+        save(f"{u.place}/{NAME} (2)", "text")
+        os.symlink(u.home, f"{u.place}/{NAME} (3)")
+        path = u.mount()
+        equal(path, f"{u.place}/{NAME} (4)")
+        u("umount")
+        equal(u.folders(), [NAME, NAME + " (2)", NAME + " (3)"])
+        equal(read(f"{u.place}/{NAME}/letter"), b"Dear diary")
+        equal(stat.S_IMODE(os.stat(u.place).st_mode), 0o700)
+
+
+@case
+def a_folder_that_is_about_to_be_mounted_on_is_left_alone():
+    with user() as u:
+        go = new_path("go")
+        command = f"while ! [ -e {go} ]; do sleep 0.05; done; cat {PASSFILE}"
+        with subprocess.Popen(u.argv("mount", "--extpass", command, BACKUP),
+                              env=u.env, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE) as p:
+            wait_until(lambda: os.path.isdir(u.place) and u.folders(),
+                       "the folder")
+            u("mounts")
+            u("umount", "--all")
+            equal(u.mount(), f"{u.place}/{NAME} (2)")
+            save(go, "")
+            equal(p.communicate(timeout=60)[0], f"{u.place}/{NAME}\n".encode())
+            equal(p.returncode, 0)
+        u("umount", "--all")
+        equal(u.folders(), [])
+
+
+@case
+def many_at_the_same_time_do_not_meet():
+    with user() as u:
+        started = [subprocess.Popen(u.argv("mount", PLAIN), env=u.env,
+                                    stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.PIPE)
+                   for _ in range(12)]
+        paths = []
+        for p in started:
+            paths.append(p.communicate(timeout=60)[0])
+            equal(p.returncode, 0)
+        equal(len(set(paths)), 12)
+        u("umount", "--all")
+        equal(u.folders(), [])
+
+
+@case
+def somebody_else_s_folder_is_not_used():
+    with user() as u:
+        os.mkdir(u.place)
+        os.chown(u.place, NOBODY, NOBODY)
+        u.fails(1, "mount", PLAIN, words=["another user"])
+        os.rmdir(u.place)
+        os.symlink(u.home, u.place)
+        u.fails(1, "mount", PLAIN, words=[u.place])
+        equal(os.listdir(u.home), [])
+        # nor is the session of another, as sudo leaves it
+        os.unlink(u.place)
+        os.chown(u.runtime, NOBODY, NOBODY)
+        with there("/run", "mount", "-t", "tmpfs", "tmpfs", "/run"):
+            equal(u("mount", PLAIN), f"/run/larder/{NAME}\n")
+            u("umount")
+            equal(os.listdir("/run/larder"), [])
+
+
+# --- umount ------------------------------------------------------------------
+
+@case
+def a_mount_is_named_in_many_ways():
+    with user() as u:
+        link = new_path("link")
+        os.symlink(u.place, link)
+        for word in (f"{u.place}/{NAME}", f"{link}/{NAME}/", PLAIN,
+                     PLAIN + "/.", NAME, NAME.upper(), UDID):
+            path = u.mount()
+            u("umount", word)
+            equal((is_mounted(path), u.folders()), (False, []), word)
+        path = u.mount()
+        u("umount", NAME, cwd=u.place)
+        u.mount()
+        u("umount", ".", cwd=u.place + "/..", status=1, said=
+          "larder: .: no backup is mounted there, or of this name\n")
+        u("umount")
+
+
+@case
+def what_is_not_mounted_cannot_be_unmounted():
+    with user() as u:
+        u.fails(1, "umount", words=["nothing is mounted"])
+        equal(u("umount", "--all"), "")
+        u.fails(1, "umount", "/", words=["no backup is mounted there"])
+        u.fails(1, "umount", "Ben's iPad", words=["Ben's iPad"])
+        u.fails(2, "umount", "--all", "/")
+        # the others are
+        path = u.mount()
+        u("umount", "/", path, status=1, said=
+          "larder: /: no backup is mounted there, or of this name\n")
+        equal(is_mounted(path), False)
+
+
+@case
+def of_several_it_must_be_said_which():
+    with user() as u:
+        one, two = u.mount(), u.mount(BACKUP)
+        for args in ((), (UDID,)):
+            u.fails(2, "umount", *args, words=[one, two, "several"])
+        equal((is_mounted(one), is_mounted(two)), (True, True))
+        u("umount", BACKUP)
+        equal((is_mounted(one), is_mounted(two)), (True, False))
+        u("umount")
+
+
+@case
+def one_that_is_in_use_says_by_whom_and_goes_when_it_may():
+    with user() as u:
+        path = u.mount()
+        with subprocess.Popen(["sleep", "1000"], cwd=path + "/HomeDomain",
+                              env=u.env) as p:
+            u.fails(1, "umount", words=[path, "busy", f"sleep ({p.pid})"])
+            p.kill()
+        with open(f"{path}/{HELLO}", "rb") as f:
+            u.fails(1, "umount", words=["busy", f"({os.getpid()})"])
+            equal(f.read(), b"hello")
+        with there(path + "/HomeDomain", "mount", "--bind", u.home,
+                   path + "/HomeDomain"):
+            u.fails(1, "umount", words=["is mounted on", "HomeDomain"])
+        with open(f"{path}/{HELLO}", "rb") as f:
+            u("umount", "--lazy")
+            equal((is_mounted(path), u.folders()), (False, []))
+            equal(f.read(), b"hello")
+        wait_until(lambda: not processes(), "the end of the daemon")
+
+
+@case
+def one_whose_process_was_killed_can_be_unmounted():
+    with user() as u:
+        path = u.mount()
+        kill_all(processes())
+        wait_until(lambda: error_of(os.stat, path) == "ENOTCONN", "its end")
+        assert path in u("mounts")
+        u("umount", path)
+        equal((is_mounted(path), u.folders()), (False, []))
+
+
+@case
+def one_that_hangs_can_be_listed_and_unmounted():
+    with user() as u:
+        path = u.mount()
+        pid, = processes()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            assert path in u("mounts", timeout=20)
+            u("umount", "--lazy", path, timeout=20)
+            equal(is_mounted(path), False)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+
+@case
+def a_mount_whose_backup_is_gone_is_listed():
+    with user() as u:
+        backup = new_path("backup")
+        shutil.copytree(PLAIN, backup)
+        path = u.mount(backup)
+        os.rename(backup, backup + "x")
+        equal(u("mounts"), f"{backup} on {path}\n")
+        u("umount", NAME)
+
+
+# --- another user ------------------------------------------------------------
+
+@case
+def a_user_mounts_and_unmounts_without_root():
+    with user() as u, user(NOBODY) as n:
+        theirs = u.mount()
+        path = n.mount(BACKUP)
+        equal(path, f"{n.place}/{NAME}")
+        equal([line.split(" on ")[0] for line in n("mounts").splitlines()],
+              [BACKUP])
+        equal([line.split(" on ")[0] for line in u("mounts").splitlines()],
+              [PLAIN])
+        n.fails(1, "umount", theirs, words=["no backup is mounted there"])
+        with subprocess.Popen(["sleep", "1000"], env=n.env, preexec_fn=lambda: (
+                os.setresgid(NOBODY, NOBODY, NOBODY),
+                os.setresuid(NOBODY, NOBODY, NOBODY), os.chdir(path))) as p:
+            n.fails(1, "umount", words=[f"({p.pid})"])
+            p.kill()
+        n("umount")
+        equal((is_mounted(path), n.folders()), (False, []))
+        # root may end theirs, but not by chance
+        path = n.mount()
+        u("umount", "--all")
+        assert is_mounted(path) and not is_mounted(theirs)
+        u("umount", path)
+        equal(is_mounted(path), False)
+        n("mounts")
+        equal(n.folders(), [])
+
+
+run()
