@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "remembered.h"
 #include "ways.h"
 
 static const char help[] =
@@ -31,6 +32,7 @@ static const char help[] =
 	"                     in the environment)\n"
 	"  extpass=COMMAND    first line that a shell command prints\n"
 	"  keyfile=FILE       a derived key, written by \"larder key\"\n"
+	"  remember[=TIME]    need no password again for 8h, or for TIME\n"
 	"\n"
 	"options:\n"
 	"  uid=N gid=N        owner of everything (default: who mounts)\n"
@@ -117,6 +119,8 @@ static bool set_value(struct options *o, const char *name, const char *value)
 		set_text(&o->unlock.extpass, value);
 	else if (!strcmp(name, "keyfile"))
 		set_text(&o->unlock.keyfile, value);
+	else if (!strcmp(name, "remember"))
+		return remembered_parse(value, &o->unlock.remember_s);
 	else if (!strcmp(name, "uid") && number(value, 10, UINT32_MAX - 1, &n))
 		o->uid = (uid_t)n;
 	else if (!strcmp(name, "gid") && number(value, 10, UINT32_MAX - 1, &n))
@@ -153,6 +157,10 @@ static bool set_option(struct options *o, char *option)
 	}
 	if (!strcmp(option, "salvage")) {
 		o->salvage = true;
+		return true;
+	}
+	if (!strcmp(option, "remember")) {
+		o->unlock.remember_s = REMEMBERED_S;
 		return true;
 	}
 	if (!value) {

@@ -126,12 +126,14 @@ static int try_load(struct mb_backup *b, const struct common *c,
 		    struct mb_err *err)
 {
 	bool locked = mb_backup_get_info(b)->manifest_encrypted;
+	uint8_t key[MB_DERIVED_KEY_LEN];
 	int rc = 0;
 
 	if (unlock_source_given(&c->unlock))
 		rc = unlock(b, &c->unlock, err);
-	else if (locked)
+	else if (locked && unlock_remembered(b, key) < 0)
 		return 0;
+	explicit_bzero(key, sizeof(key));
 	if (rc == 0)
 		rc = mb_backup_load(b, err);
 	return rc < 0 ? rc : 1;

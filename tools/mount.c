@@ -29,6 +29,7 @@ static const char usage[] =
 struct wish {
 	struct common common;
 	const char *backup, *mountpoint, *options;
+	char remember[40]; /* the option of larderfs */
 	bool open;
 };
 
@@ -53,7 +54,7 @@ static void find_larderfs(char *out, size_t size)
 #define ARGS_MAX 16
 
 /* What was given here, passed on; no secrets are among it. */
-static void make_args(const char *args[ARGS_MAX], const struct wish *wish,
+static void make_args(const char *args[ARGS_MAX], struct wish *wish,
 		      const char *backup, const char *mountpoint)
 {
 	const struct unlock_source *from = &wish->common.unlock;
@@ -63,6 +64,12 @@ static void make_args(const char *args[ARGS_MAX], const struct wish *wish,
 	if (wish->options) {
 		args[n++] = "-o";
 		args[n++] = wish->options;
+	}
+	if (from->remember_s) {
+		snprintf(wish->remember, sizeof(wish->remember), "remember=%u",
+			 from->remember_s);
+		args[n++] = "-o";
+		args[n++] = wish->remember;
 	}
 	if (from->keyfile) {
 		args[n++] = "--keyfile";
@@ -225,8 +232,7 @@ static void tell(const struct mounting *m, const struct common *c)
 }
 
 /* An exit status, or a negative errno. */
-static int mount_it(struct mounting *m, const struct wish *wish,
-		    struct mb_err *err)
+static int mount_it(struct mounting *m, struct wish *wish, struct mb_err *err)
 {
 	mb_auto(free) char *path = NULL;
 	const char *args[ARGS_MAX];

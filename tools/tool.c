@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "mb/salvage.h"
+#include "remembered.h"
 
 bool common_option(struct common *c, const struct command *command, int option,
 		   char *value)
@@ -21,6 +22,13 @@ bool common_option(struct common *c, const struct command *command, int option,
 		return true;
 	case COMMON_KEYFILE:
 		c->unlock.keyfile = value;
+		return true;
+	case COMMON_REMEMBER:
+		c->unlock.remember_s = REMEMBERED_S;
+		if (value && !remembered_parse(value, &c->unlock.remember_s))
+			exit(usage_error(
+				command,
+				"--remember takes a time such as 30m, 8h or 2d, at most 30d"));
 		return true;
 	case COMMON_JSON:
 		c->json = true;
@@ -113,9 +121,13 @@ int load_backup_keep(struct mb_backup *b, const struct common *c,
 
 int load_backup(struct mb_backup *b, const struct common *c, struct mb_err *err)
 {
-	mb_auto(secret_release) struct secret password = { 0 };
+	int rc;
 
-	return load_backup_keep(b, c, &password, err);
+	if (!b)
+		return 0;
+	mb_backup_on_note(b, c->quiet ? no_note : note, NULL);
+	rc = unlock(b, &c->unlock, err);
+	return rc < 0 ? rc : mb_backup_load(b, err);
 }
 
 int open_loaded(struct mb_backup **out, const char *path,

@@ -20,9 +20,9 @@ struct command {
 };
 
 extern const struct command cmd_backup, cmd_devices, cmd_diff, cmd_doctor,
-	cmd_extract, cmd_find, cmd_info, cmd_key, cmd_ls, cmd_mount, cmd_mounts,
-	cmd_pack, cmd_pair, cmd_password, cmd_rekey, cmd_restore, cmd_salvage,
-	cmd_umount;
+	cmd_extract, cmd_find, cmd_info, cmd_key, cmd_lock, cmd_ls, cmd_mount,
+	cmd_mounts, cmd_pack, cmd_pair, cmd_password, cmd_rekey, cmd_restore,
+	cmd_salvage, cmd_umount;
 
 /* Options that every command takes: larder(1), COMMON OPTIONS. */
 struct common {
@@ -37,20 +37,22 @@ enum {
 	COMMON_PASSFILE = 256,
 	COMMON_EXTPASS,
 	COMMON_KEYFILE,
+	COMMON_REMEMBER,
 	COMMON_JSON,
 	COMMON_QUIET,
 	COMMON_HELP,
 	COMMON_END,
 };
 
-#define COMMON_OPTIONS                                                  \
-	{ "passfile", required_argument, NULL, COMMON_PASSFILE },       \
-		{ "extpass", required_argument, NULL, COMMON_EXTPASS }, \
-		{ "keyfile", required_argument, NULL, COMMON_KEYFILE }, \
-		{ "json", no_argument, NULL, COMMON_JSON },             \
-		{ "quiet", no_argument, NULL, COMMON_QUIET },           \
-	{                                                               \
-		"help", no_argument, NULL, COMMON_HELP                  \
+#define COMMON_OPTIONS                                                    \
+	{ "passfile", required_argument, NULL, COMMON_PASSFILE },         \
+		{ "extpass", required_argument, NULL, COMMON_EXTPASS },   \
+		{ "keyfile", required_argument, NULL, COMMON_KEYFILE },   \
+		{ "remember", optional_argument, NULL, COMMON_REMEMBER }, \
+		{ "json", no_argument, NULL, COMMON_JSON },               \
+		{ "quiet", no_argument, NULL, COMMON_QUIET },             \
+	{                                                                 \
+		"help", no_argument, NULL, COMMON_HELP                    \
 	}
 
 /* The help of these, for a command's usage. */
@@ -60,6 +62,7 @@ enum {
 	"                     LARDER_PASSFILE=FILE in the environment)\n"     \
 	"  --extpass COMMAND  password: the first line that COMMAND prints\n" \
 	"  --keyfile FILE     a derived key, written by \"larder key\"\n"     \
+	"  --remember[=TIME]  need no password again for 8h, or for TIME\n"   \
 	"  --json             output for machines\n"                          \
 	"  --quiet            no messages but errors\n"
 

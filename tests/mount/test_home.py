@@ -28,8 +28,9 @@ class User:
         self.place = self.runtime + "/larder"
         self.env = environment(HOME=self.home, XDG_RUNTIME_DIR=self.runtime)
 
-    def argv(self, *args):
-        return (*(as_nobody() if self.uid else ()), LARDER, *args)
+    def argv(self, *args, program=LARDER):
+        return (*(("setpriv", f"--reuid={self.uid}", f"--regid={self.uid}",
+                   "--clear-groups") if self.uid else ()), program, *args)
 
     def __call__(self, *args, status=0, said="", **more):
         """Standard output."""
@@ -493,6 +494,300 @@ def a_user_mounts_and_unmounts_without_root():
         equal(is_mounted(path), False)
         n("mounts")
         equal(n.folders(), [])
+
+
+# --- remembered keys ---------------------------------------------------------
+
+# Another identity each time: its keyring is empty, and of no one else.
+_uids = iter(range(100000 + os.getpid() * 64 % 1000000000, 1 << 31))
+ADD_KEY, KEYCTL = {"x86_64": (248, 250), "aarch64": (217, 219)}.get(
+    platform.machine(), (0, 0))
+READ, LINK, SEARCH = 11, 8, 10
+
+# What a process of this user sees: the lines of /proc/keys, and the contents.
+KEYRING = """
+import ctypes, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def call(*args):
+    return libc.syscall(*(ctypes.c_long(a) if isinstance(a, int) else a
+                          for a in args)), ctypes.get_errno()
+call(%(KEYCTL)d, %(LINK)d, -4, -2)
+if sys.argv[1:]:
+    print(call(%(ADD_KEY)d, b"user", sys.argv[1].encode(),
+               bytes.fromhex(sys.argv[2]), len(sys.argv[2]) // 2, -4)[0])
+for line in open("/proc/keys"):
+    if " larder:" in line:
+        out = ctypes.create_string_buffer(100)
+        n, _ = call(%(KEYCTL)d, %(READ)d, int(line[:8], 16), out, 100)
+        print(line.strip(), out.raw[:max(n, 0)].hex())
+""" % globals()
+
+READER = """
+import ctypes, sys
+libc = ctypes.CDLL(None, use_errno=True)
+out = ctypes.create_string_buffer(100)
+n = libc.syscall(%(KEYCTL)d, %(READ)d, ctypes.c_long(int(sys.argv[1], 16)),
+                 out, ctypes.c_long(100))
+print(n, ctypes.get_errno())
+""" % globals()
+
+
+def new_backup(dpic=10, password=PASSWORD):
+    """Of a key bag that there is once."""
+    b = mkbackup.Backup("db-encrypted", password=password, dpic=dpic,
+                        seed=uuid.uuid4().int & 0xffffffff)
+    b.file("HomeDomain", "hello.txt", b"hello")
+    path = new_path("backup")
+    b.write(path)
+    return path
+
+
+def keybag_of(backup):
+    return mkbackup.parse_keybag(plistlib.loads(
+        read(backup + "/Manifest.plist"))["BackupKeyBag"])[0]
+
+
+def key_of(backup, password=PASSWORD):
+    bag = keybag_of(backup)
+    number = lambda tag: int.from_bytes(bag[tag], "big")
+    return mkbackup.passcode_key(password, bag["SALT"], number("ITER"),
+                                 bag["DPSL"], number("DPIC"))
+
+
+def name_of(backup):
+    return "larder:" + keybag_of(backup)["UUID"].hex()
+
+
+class Remembering(User):
+    def __init__(self, _=0):
+        if not ADD_KEY:
+            raise Skip("the numbers of system calls are not known here")
+        super().__init__(next(_uids))
+        # fusermount3 wants a name; this is seen in this namespace alone
+        if not is_mounted("/etc/passwd"):
+            file = save(new_path("passwd"), read("/etc/passwd"))
+            execute("mount", "--bind", file, "/etc/passwd")
+        with open("/etc/passwd", "a", encoding="ascii") as f:
+            f.write(f"larder{self.uid}:x:{self.uid}:{self.uid}::/:/bin/sh\n")
+
+    def keyring(self, *put):
+        """[(number, permissions, time, uid, name, content)]"""
+        done = execute(*self.argv("-c", KEYRING, *put,
+                                  program="/usr/bin/python3"))
+        equal(done.stderr, "")
+        found = []
+        for line in done.stdout.splitlines():
+            fields = line.split()
+            if len(fields) > 8:
+                found.append((fields[0], fields[4], fields[3], fields[5],
+                              fields[8].rstrip(":"), fields[-1]))
+        return found
+
+    def try_to_read(self, number):
+        return execute(*self.argv("-c", READER, number,
+                                  program="/usr/bin/python3")).stdout.split()
+
+
+@contextlib.contextmanager
+def remembering():
+    u = Remembering()
+    try:
+        yield u
+    finally:
+        execute(*u.argv("umount", "--all"), env=u.env)
+        execute(*u.argv("lock"), env=u.env)
+        wait_until(lambda: not processes(), "the end of daemons")
+
+
+@case
+def the_derived_key_is_remembered_and_nothing_else():
+    backup = new_backup()
+    with remembering() as u:
+        u("ls", "--remember", "--passfile", PASSFILE, backup)
+        (number, permissions, left, uid, name, content), = u.keyring()
+        equal((permissions, uid, name, content),
+              ("3f000000", str(u.uid), name_of(backup),
+               key_of(backup).hex()))
+        assert left in ("7h", "8h"), left
+        keys = read("/proc/keys", "r")
+        assert PASSWORD not in keys and "correct" not in keys
+        # everybody else is kept out, root included
+        for other in (User(), User(NOBODY)):
+            equal(Remembering.try_to_read(other, number),
+                  ["-1", str(errno.EACCES)])
+        User(NOBODY).fails(13, "ls", backup)
+
+
+@case
+def what_is_remembered_is_needed_no_more():
+    backup = new_backup()
+    with remembering() as u:
+        u.fails(13, "ls", backup)
+        path = u("mount", "--remember", "--passfile", PASSFILE, backup)[:-1]
+        equal(u("ls", backup), "HomeDomain\n")
+        equal(json.loads(u("info", "--json", backup))["locked"], False)
+        again = u("mount", backup)[:-1]
+        key = new_dir("key")
+        os.chown(key, u.uid, u.uid)
+        u("key", backup, key + "/key")
+        for at in (path, again):
+            # root has no business in there
+            equal(execute(*u.argv(at + "/HomeDomain/hello.txt",
+                                  program="cat")).stdout, "hello")
+        # what is given comes first
+        u.fails(12, "ls", "--passfile", WRONG, backup)
+        u.fails(12, "ls", backup, env={"LARDER_PASSFILE": WRONG})
+
+
+@case
+def another_session_of_the_user_has_it_too():
+    backup = new_backup()
+
+    def join_new_session():
+        number = ctypes.CDLL(None).syscall(KEYCTL, ctypes.c_long(1), None)
+        assert number > 0
+
+    with remembering() as u:
+        u("ls", "--remember", "--passfile", PASSFILE, backup,
+          preexec_fn=join_new_session)
+        equal(u("ls", backup), "HomeDomain\n")
+        equal(u("ls", backup, preexec_fn=join_new_session), "HomeDomain\n")
+
+
+@case
+def ten_million_rounds_are_needed_once():
+    backup = new_backup(dpic=10_000_000)
+    with remembering() as u:
+        begin = time.monotonic()
+        u("mount", "--remember", "--passfile", PASSFILE, backup)
+        slow = time.monotonic() - begin
+        begin = time.monotonic()
+        u("mount", backup)
+        fast = time.monotonic() - begin
+        print(f"# {slow:.2f} s, then {fast * 1000:.0f} ms", flush=True)
+        assert fast < 1 and fast < slow / 3 or SANITIZED, (slow, fast)
+
+
+@case
+def larderfs_remembers_too():
+    backup = new_backup()
+    with remembering() as u:
+        at = new_dir("mnt")
+        os.chown(at, u.uid, u.uid)
+        for options, low, high in ((f"remember,passfile={PASSFILE}", 7, 8),
+                                   ("remember=2h", 1, 2)):
+            done = execute(*u.argv("-o", options, backup, at,
+                                   program=LARDERFS), env=u.env)
+            equal((done.returncode, done.stderr), (0, ""))
+            u("umount", at)
+            left = u.keyring()[0][2]
+            assert left in (f"{low}h", f"{high}h"), left
+        for bad in ("remember=", "remember=x", "remember=0", "remember=31d"):
+            done = execute(*u.argv("-o", bad, backup, at, program=LARDERFS),
+                           env=u.env)
+            equal(done.returncode, 2, bad)
+
+
+@case
+def it_is_for_a_time():
+    backup = new_backup()
+    with remembering() as u:
+        for text, shown in (("90", ("90s", "89s", "1m")), ("30m", ("29m", "30m")),
+                            ("3h", ("2h", "3h")), ("2d", ("1d", "2d"))):
+            u("ls", "--remember=" + text, "--passfile", PASSFILE, backup)
+            (_, _, left, *_), = u.keyring()
+            assert left in shown, (text, left)
+        # from now on, also without the password
+        u("ls", "--remember=2s", backup)
+        u("ls", backup)
+        time.sleep(2.5)
+        u.fails(13, "ls", backup)
+        for bad in ("", "x", "0", "-1", "1w", "8hh", "31d", "99999999999h"):
+            u.fails(2, "ls", "--remember=" + bad, backup)
+
+
+@case
+def lock_forgets():
+    one, two, plain = new_backup(), new_backup(), PLAIN
+    with remembering() as u:
+        remember = lambda b: u("ls", "--remember", "--passfile", PASSFILE, b)
+        remember(one), remember(two)
+        equal(json.loads(u("lock", "--json", one)), {"forgotten": 1})
+        u.fails(13, "ls", one)
+        equal(u("ls", two), "HomeDomain\n")
+        equal([name for *_, name, _ in u.keyring()], [name_of(two)])
+        u("lock", one, plain, said="larder: 0 keys are forgotten\n")
+        u("lock", "--quiet", two)
+        u.fails(13, "ls", two)
+        for args in ((), ("--all",)):
+            remember(one), remember(two)
+            # a key of another program
+            u.keyring("other:key", "00")
+            u("lock", *args, said="larder: 2 keys are forgotten\n")
+            equal(u.keyring(), [])
+            u.fails(13, "ls", one)
+        u.fails(2, "lock", "--all", one)
+        u.fails(3, "lock", "/", words=["not a backup"])
+
+
+@case
+def a_wrong_password_is_not_remembered():
+    backup = new_backup()
+    with remembering() as u:
+        u.fails(12, "ls", "--remember", "--passfile", WRONG, backup)
+        u.fails(12, "mount", "--remember", "--passfile", WRONG, backup)
+        equal(u.keyring(), [])
+        # a plain one has nothing to remember
+        u("ls", "--remember", PLAIN)
+        equal(u.keyring(), [])
+
+
+@case_for({"one of before": bytes(32), "one that is cut off": bytes(8),
+           "one that is longer": bytes(64)})
+def a_key_that_does_not_fit_is_passed_over(what, content):
+    backup = new_backup()
+    with remembering() as u:
+        u.keyring(name_of(backup), content.hex())
+        u.fails(13, "ls", backup, words=["password needed"])
+        if what == "one of before":
+            equal(u.keyring(), [])
+        u("ls", "--remember", "--passfile", PASSFILE, backup)
+        equal(u("ls", backup), "HomeDomain\n")
+
+
+def without_keyrings():
+    """As in many containers: a seccomp filter says EPERM."""
+    class Program(ctypes.Structure):
+        _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+
+    import struct
+    code = b"".join(struct.pack("HBBI", *row) for row in (
+        (0x20, 0, 0, 0), (0x15, 1, 0, ADD_KEY), (0x15, 0, 1, KEYCTL),
+        (0x06, 0, 0, 0x50000 | errno.EPERM), (0x06, 0, 0, 0x7fff0000)))
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(38, 1, 0, 0, 0)
+    memory = ctypes.create_string_buffer(code)
+    program = Program(5, ctypes.addressof(memory))
+    if libc.prctl(22, 2, ctypes.byref(program), 0, 0):
+        raise OSError(ctypes.get_errno(), "seccomp")
+
+
+@case
+def without_keyrings_it_says_so_and_goes_on():
+    backup = new_backup()
+    with remembering() as u:
+        done = execute(*u.argv("ls", "--remember", "--passfile", PASSFILE,
+                               backup), env=u.env, preexec_fn=without_keyrings)
+        equal((done.returncode, done.stdout), (0, "HomeDomain\n"))
+        equal(done.stderr, "larder: not remembered: the kernel does not keep "
+                           "the key: Operation not permitted\n")
+        done = execute(*u.argv("ls", backup), env=u.env,
+                       start_new_session=True, preexec_fn=without_keyrings)
+        equal(done.returncode, 13)
+        done = execute(*u.argv("lock"), env=u.env,
+                       preexec_fn=without_keyrings)
+        equal((done.returncode, done.stderr),
+              (0, "larder: 0 keys are forgotten\n"))
 
 
 run()

@@ -9,6 +9,7 @@
 
 #include "cleanup.h"
 #include "key_file.h"
+#include "remembered.h"
 
 static const char *environment_passfile(void)
 {
@@ -77,14 +78,51 @@ static int derive(struct mb_backup *backup, const struct unlock_source *source,
 	return rc < 0 ? rc : unlock_derive_from(backup, password, key, err);
 }
 
+/* The key has opened the backup. */
+static void remember(struct mb_backup *backup,
+		     const struct unlock_source *source,
+		     const uint8_t key[MB_DERIVED_KEY_LEN])
+{
+	struct mb_err err;
+
+	if (source->remember_s &&
+	    remembered_put(backup, key, source->remember_s, &err) < 0)
+		fprintf(stderr, "%s: not remembered: %s\n",
+			program_invocation_short_name, err.text);
+}
+
+int unlock_remembered(struct mb_backup *backup, uint8_t key[MB_DERIVED_KEY_LEN])
+{
+	int rc = remembered_get(backup, key);
+
+	if (rc < 0)
+		return rc;
+	rc = mb_backup_unlock(backup, key, NULL);
+	if (rc == 0)
+		return 0;
+	explicit_bzero(key, MB_DERIVED_KEY_LEN);
+	if (rc == -EKEYREJECTED)
+		remembered_forget(backup);
+	return -ENOKEY;
+}
+
 int unlock_derive(struct mb_backup *backup, const struct unlock_source *source,
 		  uint8_t key[MB_DERIVED_KEY_LEN], struct mb_err *err)
 {
 	mb_auto(secret_release) struct secret password = { 0 };
+	int rc;
 
-	if (source->keyfile)
-		return key_file_read(source->keyfile, backup, key, err);
-	return derive(backup, source, &password, key, err);
+	if (!unlock_source_given(source) && unlock_remembered(backup, key) == 0)
+		rc = 0;
+	else if (source->keyfile)
+		rc = key_file_read(source->keyfile, backup, key, err);
+	else
+		rc = derive(backup, source, &password, key, err);
+	if (rc == 0)
+		rc = mb_backup_unlock(backup, key, err);
+	if (rc == 0)
+		remember(backup, source, key);
+	return rc;
 }
 
 /* Nobody is asked for a password that opens nothing. */
@@ -109,6 +147,8 @@ int unlock_keep(struct mb_backup *backup, const struct unlock_source *source,
 		rc = derive(backup, source, password, key, err);
 	if (rc == 0)
 		rc = mb_backup_unlock(backup, key, err);
+	if (rc == 0)
+		remember(backup, source, key);
 	explicit_bzero(key, sizeof(key));
 	return rc;
 }
@@ -122,8 +162,6 @@ int unlock(struct mb_backup *backup, const struct unlock_source *source,
 	if (!needs_unlocking(backup))
 		return 0;
 	rc = unlock_derive(backup, source, key, err);
-	if (rc == 0)
-		rc = mb_backup_unlock(backup, key, err);
 	explicit_bzero(key, sizeof(key));
 	return rc;
 }

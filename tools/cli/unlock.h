@@ -12,6 +12,8 @@ struct unlock_source {
 	const char *keyfile;
 	const char *passfile;
 	const char *extpass; /* a shell command */
+	/* have the derived key remembered, for so many seconds; 0: not */
+	unsigned remember_s;
 };
 
 /* True if one is given, here or by LARDER_PASSFILE in the environment. */
@@ -28,11 +30,24 @@ int unlock_get_password(const struct unlock_source *source, const char *prompt,
 			struct secret *s, struct mb_err *err);
 
 /*
- * unlock_derive - the derived key, from the first that is there of: key file,
- * password file, command, LARDER_PASSFILE, terminal
+ * unlock_remembered - unlock with a key that is remembered (remembered.h)
+ *
+ * One that does not fit, as after a change of the password, is forgotten.
+ *
+ * Returns 0; -ENOKEY if there is none that fits.
+ */
+int unlock_remembered(struct mb_backup *backup,
+		      uint8_t key[MB_DERIVED_KEY_LEN]);
+
+/*
+ * unlock_derive - unlock, and say with which derived key
+ *
+ * The key is from the first that is there of: key file, password file,
+ * command, LARDER_PASSFILE, what is remembered, terminal. That it cannot be
+ * remembered is said on standard error, and is no failure.
  *
  * Returns 0; -ENOKEY if there is none; -EKEYREJECTED if the key file is
- * another backup's; -EIO; -EBADMSG.
+ * another backup's, or the password is wrong; -EIO; -EBADMSG.
  */
 int unlock_derive(struct mb_backup *backup, const struct unlock_source *source,
 		  uint8_t key[MB_DERIVED_KEY_LEN], struct mb_err *err);
@@ -47,6 +62,9 @@ int unlock_derive_from(struct mb_backup *backup, const struct secret *password,
 
 /*
  * unlock_keep - derive and unlock; at once 0 for a backup that is not encrypted
+ *
+ * What is remembered does not help: the password itself is wanted.
+ *
  * @password: the one that fits; left empty if a key file took its place, which
  *            happens only if there is no other source
  */

@@ -1,0 +1,1 @@
+larder info --remember=soon "$GOLDEN/db-plain/backup"

@@ -1,0 +1,3 @@
+larder lock "$GOLDEN/db-plain/backup"
+larder lock --json "$GOLDEN/db-plain/backup" "$GOLDEN/mbdb-plain/backup"
+larder lock nobody

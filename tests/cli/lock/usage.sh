@@ -1,0 +1,2 @@
+larder lock --all x
+larder lock --colour
