@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "beneath.h"
+#include "mount_table.h"
 #include "source_inside.h"
 #include "tool.h"
 
@@ -20,38 +21,10 @@
  */
 static bool is_mount(const char *path)
 {
-	mb_auto(free) char *line = NULL;
-	FILE *table = fopen("/proc/self/mountinfo", "re");
-	bool found = false;
-	size_t cap = 0;
+	mb_auto(mount_table_release) struct mount_table table = { 0 };
 
-	while (table && getline(&line, &cap, table) > 0) {
-		char point[PATH_MAX * 4], shown[PATH_MAX], type[64];
-		const char *dash = strstr(line, " - ");
-		size_t at = 0;
-
-		if (!dash ||
-		    sscanf(line, "%*s %*s %*s %*s %16383s", point) != 1 ||
-		    sscanf(dash, " - %63s", type) != 1)
-			continue;
-		for (const char *p = point; *p && at < sizeof(shown) - 1;) {
-			unsigned octal;
-
-			if (*p == '\\' && sscanf(p + 1, "%3o", &octal) == 1) {
-				shown[at++] = (char)octal;
-				p += 4;
-			} else {
-				shown[at++] = *p++;
-			}
-		}
-		shown[at] = '\0';
-		/* the last one at a place is the one that is seen */
-		if (!strcmp(shown, path))
-			found = !strcmp(type, "fuse.larderfs");
-	}
-	if (table)
-		fclose(table);
-	return found;
+	return mount_table_read(&table) == 0 &&
+	       mount_is_ours(mount_table_at(&table, path));
 }
 
 /*
