@@ -578,7 +578,8 @@ class Remembering(User):
         found = []
         for line in done.stdout.splitlines():
             fields = line.split()
-            if len(fields) > 8:
+            # those that are invalid are on their way out
+            if len(fields) > 8 and "i" not in fields[1]:
                 found.append((fields[0], fields[4], fields[3], fields[5],
                               fields[8].rstrip(":"), fields[-1]))
         return found
