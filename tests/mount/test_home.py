@@ -71,6 +71,15 @@ def user(uid=0):
                 execute("umount", "-l", path)
 
 
+@contextlib.contextmanager
+def sleeping(**more):
+    with subprocess.Popen(["sleep", "1000"], **more) as p:
+        try:
+            yield p
+        finally:
+            p.kill()
+
+
 def gone(path):
     wait_until(lambda: not is_mounted(path), "unmounting")
 
@@ -413,10 +422,8 @@ def of_several_it_must_be_said_which():
 def one_that_is_in_use_says_by_whom_and_goes_when_it_may():
     with user() as u:
         path = u.mount()
-        with subprocess.Popen(["sleep", "1000"], cwd=path + "/HomeDomain",
-                              env=u.env) as p:
+        with sleeping(cwd=path + "/HomeDomain", env=u.env) as p:
             u.fails(1, "umount", words=[path, "busy", f"sleep ({p.pid})"])
-            p.kill()
         with open(f"{path}/{HELLO}", "rb") as f:
             u.fails(1, "umount", words=["busy", f"({os.getpid()})"])
             equal(f.read(), b"hello")
@@ -479,11 +486,10 @@ def a_user_mounts_and_unmounts_without_root():
         equal([line.split(" on ")[0] for line in u("mounts").splitlines()],
               [PLAIN])
         n.fails(1, "umount", theirs, words=["no backup is mounted there"])
-        with subprocess.Popen(["sleep", "1000"], env=n.env, preexec_fn=lambda: (
+        with sleeping(env=n.env, preexec_fn=lambda: (
                 os.setresgid(NOBODY, NOBODY, NOBODY),
                 os.setresuid(NOBODY, NOBODY, NOBODY), os.chdir(path))) as p:
             n.fails(1, "umount", words=[f"({p.pid})"])
-            p.kill()
         n("umount")
         equal((is_mounted(path), n.folders()), (False, []))
         # root may end theirs, but not by chance
