@@ -5,20 +5,28 @@
 
 #include "named_backup.h"
 #include "remembered.h"
+#include "secret_service.h"
 
 static const char usage[] =
 	"usage: larder lock [BACKUP]...\n"
 	"       larder lock --all\n"
 	"\n"
 	"Forgets the keys that --remember has kept: all of them, or those of the\n"
-	"backups. What is mounted stays so: \"larder umount\" ends it.\n"
+	"backups; those of --remember=login too. What is mounted stays so:\n"
+	"\"larder umount\" ends it.\n"
 	"\n"
 	"  --all              all of them, as without BACKUP\n"
 	"  --json             output for machines\n"
 	"  --quiet            no messages but errors\n";
 
-/* How many were forgotten; or a negative errno. */
-static int forget(const char *word, const struct common *c, struct mb_err *err)
+/* What has been forgotten. */
+struct forgotten {
+	int count;  /* by the kernel */
+	bool login; /* by the desktop */
+};
+
+static int forget(struct forgotten *f, const char *word, const struct common *c,
+		  struct mb_err *err)
 {
 	mb_auto(mb_backup_free) struct mb_backup *b = NULL;
 	mb_auto(free) char *path = NULL;
@@ -30,34 +38,41 @@ static int forget(const char *word, const struct common *c, struct mb_err *err)
 		return rc;
 	if (!mb_backup_get_info(b)->encrypted)
 		return 0;
+	f->login |= secret_service_forget(b);
 	rc = remembered_forget(b);
-	if (rc == -ENOKEY)
-		return 0;
-	return rc < 0 ? mb_err_set(err, -EIO, "%s: not forgotten: %s", path,
-				   strerror(-rc)) :
-			1;
+	f->count += rc == 0;
+	return rc < 0 && rc != -ENOKEY ?
+		       mb_err_set(err, -EIO, "%s: not forgotten: %s", path,
+				  strerror(-rc)) :
+		       0;
 }
 
-static int forget_all(struct mb_err *err)
+static int forget_all(struct forgotten *f, struct mb_err *err)
 {
-	int rc = remembered_forget_all();
+	int rc;
 
-	return rc < 0 ? mb_err_set(err, -EIO, "not forgotten: %s",
-				   strerror(-rc)) :
-			rc;
+	f->login = secret_service_forget(NULL);
+	rc = remembered_forget_all();
+	if (rc < 0)
+		return mb_err_set(err, -EIO, "not forgotten: %s",
+				  strerror(-rc));
+	f->count = rc;
+	return 0;
 }
 
-static void tell(int count, const struct common *c)
+static void tell(const struct forgotten *f, const struct common *c)
 {
 	json_object *o;
 
 	if (!c->json) {
-		say(c, "larder: %d %s forgotten", count,
-		    count == 1 ? "key is" : "keys are");
+		say(c, "larder: %d %s forgotten%s", f->count,
+		    f->count == 1 ? "key is" : "keys are",
+		    f->login ? ", and what the desktop has kept" : "");
 		return;
 	}
 	o = json_object_new_object();
-	json_add_count(o, "forgotten", (uint64_t)count);
+	json_add_count(o, "forgotten", (uint64_t)f->count);
+	json_add_bool(o, "login", f->login);
 	json_print(o);
 }
 
@@ -68,7 +83,8 @@ static int run(int argc, char **argv)
 	static const struct option options[] = {
 		{ "all", no_argument, NULL, OPT_ALL }, COMMON_OPTIONS, { 0 }
 	};
-	int option, status = EXIT_FINE, count = 0, rc;
+	int option, status = EXIT_FINE, rc;
+	struct forgotten f = { 0 };
 	struct common c = { 0 };
 	struct mb_err err;
 	bool all = false;
@@ -81,20 +97,15 @@ static int run(int argc, char **argv)
 	}
 	if (all && argc != optind)
 		return usage_error(&cmd_lock, "--all, or which");
-	if (argc == optind) {
-		count = forget_all(&err);
-		if (count < 0)
-			return fail(count, &err);
-	}
+	if (argc == optind && forget_all(&f, &err) < 0)
+		status = fail(-EIO, &err);
 	for (; optind < argc; optind++) {
-		rc = forget(argv[optind], &c, &err);
+		rc = forget(&f, argv[optind], &c, &err);
 		if (rc < 0)
 			status = fail(rc, &err);
-		else
-			count += rc;
 	}
-	if (count || !status)
-		tell(count, &c);
+	if (f.count || f.login || !status)
+		tell(&f, &c);
 	rc = finish_output();
 	return status ? status : rc;
 }

@@ -11,6 +11,7 @@
 
 #include "mount_home.h"
 #include "named_backup.h"
+#include "remembered.h"
 
 extern char **environ;
 
@@ -65,7 +66,10 @@ static void make_args(const char *args[ARGS_MAX], struct wish *wish,
 		args[n++] = "-o";
 		args[n++] = wish->options;
 	}
-	if (from->remember_s) {
+	if (from->remember_s == REMEMBERED_LOGIN) {
+		args[n++] = "-o";
+		args[n++] = "remember=login";
+	} else if (from->remember_s) {
 		snprintf(wish->remember, sizeof(wish->remember), "remember=%u",
 			 from->remember_s);
 		args[n++] = "-o";

@@ -28,7 +28,7 @@ bool common_option(struct common *c, const struct command *command, int option,
 		if (value && !remembered_parse(value, &c->unlock.remember_s))
 			exit(usage_error(
 				command,
-				"--remember takes a time such as 30m, 8h or 2d, at most 30d"));
+				"--remember takes a time such as 30m, 8h or 2d, at most 30d; or login"));
 		return true;
 	case COMMON_JSON:
 		c->json = true;

@@ -62,7 +62,8 @@ enum {
 	"                     LARDER_PASSFILE=FILE in the environment)\n"     \
 	"  --extpass COMMAND  password: the first line that COMMAND prints\n" \
 	"  --keyfile FILE     a derived key, written by \"larder key\"\n"     \
-	"  --remember[=TIME]  need no password again for 8h, or for TIME\n"   \
+	"  --remember[=TIME]  need no password again for 8h, or for TIME;\n"  \
+	"                     =login: have the desktop keep the key\n"        \
 	"  --json             output for machines\n"                          \
 	"  --quiet            no messages but errors\n"
 

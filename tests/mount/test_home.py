@@ -29,7 +29,7 @@ class User:
         self.env = environment(HOME=self.home, XDG_RUNTIME_DIR=self.runtime)
 
     def argv(self, *args, program=LARDER):
-        return (*(("setpriv", f"--reuid={self.uid}", f"--regid={self.uid}",
+        return (*((shutil.which("setpriv"), f"--reuid={self.uid}", f"--regid={self.uid}",
                    "--clear-groups") if self.uid else ()), program, *args)
 
     def __call__(self, *args, status=0, said="", **more):
@@ -82,6 +82,11 @@ def sleeping(**more):
 
 def gone(path):
     wait_until(lambda: not is_mounted(path), "unmounting")
+
+
+def files_below(folder):
+    return [os.path.join(top, name) for top, _, names in os.walk(folder)
+            for name in names]
 
 
 # --- mount -------------------------------------------------------------------
@@ -719,7 +724,8 @@ def lock_forgets():
     with remembering() as u:
         remember = lambda b: u("ls", "--remember", "--passfile", PASSFILE, b)
         remember(one), remember(two)
-        equal(json.loads(u("lock", "--json", one)), {"forgotten": 1})
+        equal(json.loads(u("lock", "--json", one)),
+              {"forgotten": 1, "login": False})
         u.fails(13, "ls", one)
         equal(u("ls", two), "HomeDomain\n")
         equal([name for *_, name, _ in u.keyring()], [name_of(two)])
@@ -795,6 +801,75 @@ def without_keyrings_it_says_so_and_goes_on():
                        preexec_fn=without_keyrings)
         equal((done.returncode, done.stderr),
               (0, "larder: 0 keys are forgotten\n"))
+
+
+DESKTOP = r"""
+printf pw | gnome-keyring-daemon --unlock --components=secrets >/dev/null
+t() { "$@" 2>>err; echo "= $?"; }
+t larder ls --remember=login --passfile "$PASS" "$BACKUP"
+t larder ls "$BACKUP"
+t secret-tool lookup application larder keybag "$BAG" && echo
+t larder mount "$BACKUP"
+t larder umount
+t larder ls --passfile "$WRONG" "$BACKUP"
+t larder lock --json "$OTHER"
+t larder ls "$BACKUP"
+t larder lock --json "$BACKUP"
+t larder ls "$BACKUP"
+t larder mount --remember=login --passfile "$PASS" "$BACKUP"
+t larder umount
+t larder lock --json
+t larder ls "$BACKUP"
+printf %064d 7 | secret-tool store --label=stale application larder keybag "$BAG"
+t larder ls "$BACKUP"
+t secret-tool lookup application larder keybag "$BAG"
+"""
+
+
+@case
+def the_desktop_keeps_a_key_beyond_the_session():
+    for name in ("dbus-run-session", "gnome-keyring-daemon", "secret-tool"):
+        if not shutil.which(name):
+            raise Skip("needs " + name)
+    backup = new_backup()
+    with remembering() as u:
+        done = execute(
+            *u.argv("--", "sh", "-c", DESKTOP, program="dbus-run-session"),
+            env=u.env | {
+                "PATH": BIN + ":" + os.environ["PATH"], "PASS": PASSFILE,
+                "WRONG": WRONG, "BACKUP": backup, "OTHER": new_backup(),
+                "BAG": name_of(backup)[7:]}, cwd=u.home,
+            start_new_session=True)
+        at = f"{u.place}/{NAME}"
+        none = '{"forgotten":0,"login":false}'
+        one = '{"forgotten":0,"login":true}'
+        equal(done.stdout.split("\n"), [
+            "HomeDomain", "= 0", "HomeDomain", "= 0",
+            key_of(backup).hex() + "= 0", "", at, "= 0", "= 0", "= 12",
+            none, "= 0", "HomeDomain", "= 0", one, "= 0", "= 13",
+            at, "= 0", "= 0", one, "= 0", "= 13", "= 13", "= 1", ""])
+        assert PASSWORD not in read(u.home + "/err", "r")
+        # nothing of it is with the kernel
+        equal(u.keyring(), [])
+        for path in files_below(u.home):
+            content = read(path)
+            assert PASSWORD.encode() not in content, path
+            assert key_of(backup) not in content, path
+            assert key_of(backup).hex().encode() not in content, path
+
+
+@case
+def without_a_desktop_it_says_so_and_goes_on():
+    backup = new_backup()
+    with remembering() as u:
+        u("ls", "--remember=login", "--passfile", PASSFILE, backup, said=
+          "larder: not remembered: no session bus leads to a secret service\n")
+        u("ls", "--remember=login", "--passfile", PASSFILE, backup, said=
+          "larder: not remembered: secret-tool: No such file or directory\n",
+          env={"DBUS_SESSION_BUS_ADDRESS": "unix:path=/nothing",
+               "PATH": "/nothing"})
+        u.fails(13, "ls", backup, env={
+            "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nothing"})
 
 
 run()

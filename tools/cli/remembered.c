@@ -76,6 +76,10 @@ bool remembered_parse(const char *text, unsigned *seconds)
 	unsigned long n, factor;
 	char *end;
 
+	if (!strcmp(text, "login")) {
+		*seconds = REMEMBERED_LOGIN;
+		return true;
+	}
 	if (*text < '0' || *text > '9')
 		return false;
 	errno = 0;

@@ -2,6 +2,7 @@
 #ifndef REMEMBERED_H
 #define REMEMBERED_H
 
+#include <limits.h>
 #include <stdbool.h>
 
 #include "mb/backup.h"
@@ -22,9 +23,11 @@
 
 /* How long if it is not said, in seconds: a day's work. */
 #define REMEMBERED_S (8 * 3600)
+/* "login": not here, but by the desktop (secret_service.h) */
+#define REMEMBERED_LOGIN UINT_MAX
 
 /*
- * remembered_parse - "90", "90s", "30m", "8h", "2d": seconds
+ * remembered_parse - "90", "90s", "30m", "8h", "2d": seconds; "login"
  *
  * False if it is none of these, or not 1 second to 30 days.
  */

@@ -10,6 +10,7 @@
 #include "cleanup.h"
 #include "key_file.h"
 #include "remembered.h"
+#include "secret_service.h"
 
 static const char *environment_passfile(void)
 {
@@ -84,26 +85,40 @@ static void remember(struct mb_backup *backup,
 		     const uint8_t key[MB_DERIVED_KEY_LEN])
 {
 	struct mb_err err;
+	int rc = 0;
 
-	if (source->remember_s &&
-	    remembered_put(backup, key, source->remember_s, &err) < 0)
+	if (source->remember_s == REMEMBERED_LOGIN)
+		rc = secret_service_put(backup, key, &err);
+	else if (source->remember_s)
+		rc = remembered_put(backup, key, source->remember_s, &err);
+	if (rc < 0)
 		fprintf(stderr, "%s: not remembered: %s\n",
 			program_invocation_short_name, err.text);
 }
 
-int unlock_remembered(struct mb_backup *backup, uint8_t key[MB_DERIVED_KEY_LEN])
+/* 0; -ENOKEY; other errors if there is something else wrong */
+static int try_key(struct mb_backup *backup, uint8_t key[MB_DERIVED_KEY_LEN],
+		   int got)
 {
-	int rc = remembered_get(backup, key);
+	int rc = got < 0 ? got : mb_backup_unlock(backup, key, NULL);
 
 	if (rc < 0)
-		return rc;
-	rc = mb_backup_unlock(backup, key, NULL);
-	if (rc == 0)
-		return 0;
-	explicit_bzero(key, MB_DERIVED_KEY_LEN);
+		explicit_bzero(key, MB_DERIVED_KEY_LEN);
+	return rc;
+}
+
+int unlock_remembered(struct mb_backup *backup, uint8_t key[MB_DERIVED_KEY_LEN])
+{
+	int rc = try_key(backup, key, remembered_get(backup, key));
+
 	if (rc == -EKEYREJECTED)
 		remembered_forget(backup);
-	return -ENOKEY;
+	if (rc == 0)
+		return 0;
+	rc = try_key(backup, key, secret_service_get(backup, key));
+	if (rc == -EKEYREJECTED)
+		secret_service_forget(backup);
+	return rc < 0 ? -ENOKEY : 0;
 }
 
 int unlock_derive(struct mb_backup *backup, const struct unlock_source *source,

@@ -12,7 +12,7 @@ struct unlock_source {
 	const char *keyfile;
 	const char *passfile;
 	const char *extpass; /* a shell command */
-	/* have the derived key remembered, for so many seconds; 0: not */
+	/* have the derived key remembered: remembered_parse; 0: not */
 	unsigned remember_s;
 };
 
@@ -30,7 +30,7 @@ int unlock_get_password(const struct unlock_source *source, const char *prompt,
 			struct secret *s, struct mb_err *err);
 
 /*
- * unlock_remembered - unlock with a key that is remembered (remembered.h)
+ * unlock_remembered - unlock with a key that the kernel or the desktop keeps
  *
  * One that does not fit, as after a change of the password, is forgotten.
  *
