@@ -24,8 +24,9 @@ struct measure {
 	void *arg;
 };
 
-/* a file system that goes on for ever is to end somewhere */
-#define FILES_MAX 100000000
+/* of one folder: a file system that goes on for ever is to end somewhere */
+#define ENTRIES_MAX 10000000
+#define FOLDERS_MAX 100000
 #define ALIVE_EACH 4096
 
 #define SNAPSHOT "Snapshot" /* looked into by itself */
@@ -35,6 +36,8 @@ static int add_folder(struct measure *m, const char *name)
 	size_t cap = m->cap ? 2 * m->cap : 512;
 	char(*names)[256] = m->names;
 
+	if (m->count == FOLDERS_MAX)
+		return 0;
 	if (m->count == m->cap) {
 		names = reallocarray(names, cap, sizeof(*names));
 		if (!names)
@@ -51,7 +54,7 @@ static int add_folder(struct measure *m, const char *name)
 static int measure_folder(struct measure *m, int fd, bool folders)
 {
 	DIR *dir = fdopendir(fd);
-	uint64_t bytes = 0, files = 0;
+	uint64_t bytes = 0, files = 0, entries = 0;
 	struct dirent *e;
 	struct stat st;
 	int rc = 0;
@@ -61,14 +64,15 @@ static int measure_folder(struct measure *m, int fd, bool folders)
 		close(fd);
 		return rc;
 	}
-	while (rc == 0 && (e = readdir(dir)) && files < FILES_MAX) {
+	while (rc == 0 && entries < ENTRIES_MAX && (e = readdir(dir))) {
+		if (++entries % ALIVE_EACH == 0)
+			m->alive(m->arg);
 		if (e->d_name[0] == '.' ||
 		    fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		if (S_ISREG(st.st_mode)) {
 			bytes += (uint64_t)st.st_size;
-			if (++files % ALIVE_EACH == 0)
-				m->alive(m->arg);
+			files++;
 		} else if (S_ISDIR(st.st_mode) && folders &&
 			   strcmp(e->d_name, SNAPSHOT) != 0) {
 			rc = add_folder(m, e->d_name);

@@ -82,7 +82,7 @@ int found_decode(struct found *found, struct view bytes)
 		if (!*texts[i])
 			rc = -ENOMEM;
 	}
-	if (rc == 0 && !found->path)
+	if (rc == 0 && (!found->path || (unsigned)found->kind > FOUND_OTHER))
 		rc = -EBADMSG;
 	if (rc < 0)
 		found_release(found);
