@@ -349,12 +349,19 @@ static int detect(struct mb_backup *b, const struct manifest_plist *plist,
 	return 0;
 }
 
-/* In a salvage, what cannot be read is a flaw, and no reason to end. */
-static int tolerate(struct mb_backup *b, int rc, const struct mb_err *err)
+/*
+ * In a salvage, what cannot be read is a flaw, and no reason to end; for a
+ * check it is remembered.
+ */
+static int tolerate(struct mb_backup *b, struct mb_err *slot, int rc,
+		    const struct mb_err *err)
 {
-	if (rc == 0 || rc == -ENOMEM || !b->salvage)
+	if (rc == 0 || rc == -ENOMEM || !(b->salvage || b->tolerant))
 		return rc;
-	backup_flaw(b, "%s", err->text);
+	if (b->salvage)
+		backup_flaw(b, "%s", err->text);
+	else if (!slot->code)
+		*slot = *err;
 	return 0;
 }
 
@@ -379,7 +386,7 @@ static int read_plist(struct mb_backup *b, int list_fd,
 	}
 	if (b->plist_fd >= 0 && rc == 0)
 		return 1;
-	return tolerate(b, rc, err);
+	return tolerate(b, &b->bad_plist, rc, err);
 }
 
 static int take_keybag(struct mb_backup *b, const struct manifest_plist *plist,
@@ -398,7 +405,7 @@ static int take_keybag(struct mb_backup *b, const struct manifest_plist *plist,
 			err, -EBADMSG,
 			"Manifest.plist: encrypted, but has no key bag");
 	b->info.keys_lost = rc < 0;
-	return tolerate(b, rc, err);
+	return tolerate(b, &b->bad_keybag, rc, err);
 }
 
 /* The order of these steps: each needs what those before have found. */
@@ -412,13 +419,32 @@ static int look(struct mb_backup *b, int list_fd, struct manifest_plist *plist,
 		return has_plist;
 	b->info.encrypted = plist->encrypted;
 	if (b->manifest_fd >= 0)
-		rc = tolerate(b, detect(b, plist, has_plist, err), err);
+		rc = tolerate(b, &b->bad_manifest,
+			      detect(b, plist, has_plist, err), err);
 	if (rc == 0 && b->salvage && !has_plist)
 		rc = backup_judge_encryption(b, err);
 	/* each file's key was in its record */
-	if (b->manifest_fd < 0 && b->info.encrypted)
+	if (b->manifest_fd < 0 && b->info.encrypted && !b->tolerant)
 		b->info.keys_lost = true;
 	return rc < 0 ? rc : take_keybag(b, plist, err);
+}
+
+/* Without a manifest, a check still needs a sign that it is a backup. */
+static int tolerate_absence(struct mb_backup *b, const char *path,
+			    struct mb_err *err)
+{
+	int rc = explain_absence(b, path, err);
+	struct mb_err reason = *err;
+	size_t cut = strlen(path) + strlen(": ");
+
+	if (rc == -ENOTSUP || !(has_file(b->dir_fd, "Manifest.plist") ||
+				has_file(b->dir_fd, "Status.plist")))
+		return rc;
+	/* of what is in the folder, its own path need not be said */
+	if (cut < strlen(reason.text))
+		memmove(reason.text, reason.text + cut,
+			strlen(reason.text + cut) + 1);
+	return tolerate(b, &b->bad_manifest, rc, &reason);
 }
 
 int backup_open(struct mb_backup **out, const char *path,
@@ -433,6 +459,7 @@ int backup_open(struct mb_backup **out, const char *path,
 		return mb_err_set(err, -ENOMEM, "out of memory");
 	b->dir_fd = b->snapshot_fd = b->plist_fd = b->manifest_fd = -1;
 	b->salvage = how->salvage;
+	b->tolerant = how->check;
 	if (!err)
 		err = &own;
 	rc = open_folder(b, path, err);
@@ -440,7 +467,9 @@ int backup_open(struct mb_backup **out, const char *path,
 		return rc;
 	read_state(b);
 	if (b->manifest_fd < 0 && !(b->salvage && backup_has_remains(b)))
-		return explain_absence(b, path, err);
+		rc = tolerate_absence(b, path, err);
+	if (rc < 0)
+		return rc;
 	rc = look(b, how->list_fd, &plist, err);
 	if (rc < 0)
 		return mb_err_prefix(err, rc, "%s", path);
@@ -579,11 +608,15 @@ static int open_key(struct mb_backup *b, uint8_t key[KEY_LEN],
 	return rc < 0 ? mb_err_set(err, rc, "ManifestKey is damaged") : 0;
 }
 
+const char *backup_manifest_name(const struct mb_backup *b)
+{
+	return b->info.format == MB_FORMAT_DB ? "Manifest.db" : "Manifest.mbdb";
+}
+
 int backup_open_manifest(struct mb_backup *b, bool encrypted,
 			 struct payload **out, struct mb_err *err)
 {
-	const char *name = b->info.format == MB_FORMAT_DB ? "Manifest.db" :
-							    "Manifest.mbdb";
+	const char *name = backup_manifest_name(b);
 	uint8_t key[KEY_LEN];
 	int rc = 0;
 
@@ -596,24 +629,31 @@ int backup_open_manifest(struct mb_backup *b, bool encrypted,
 	return rc < 0 ? mb_err_set(err, rc, "%s: %s", name, strerror(-rc)) : 0;
 }
 
-static int open_manifest(struct mb_backup *b, struct mb_err *err)
+int backup_open_whole_manifest(struct mb_backup *b, struct payload **out,
+			       struct mb_err *err)
 {
+	mb_auto(payload_free) struct payload *p = NULL;
 	bool encrypted = b->info.manifest_encrypted;
-	struct payload *p = NULL;
-	int rc;
+	int rc = backup_open_manifest(b, encrypted, &p, err);
 
-	rc = backup_open_manifest(b, encrypted, &p, err);
 	if (rc < 0)
 		return rc;
-	if (encrypted && payload_stored_len(p) % BLOCK_LEN) {
-		int64_t len = payload_stored_len(p);
-
-		payload_free(p);
+	if (encrypted && payload_stored_len(p) % BLOCK_LEN)
 		return mb_err_set(
 			err, -EBADMSG,
 			"Manifest.db: cut off: its %lld bytes are not a whole number of cipher blocks",
-			(long long)len);
-	}
+			(long long)payload_stored_len(p));
+	*out = mb_steal(&p);
+	return 0;
+}
+
+static int open_manifest(struct mb_backup *b, struct mb_err *err)
+{
+	struct payload *p = NULL;
+	int rc = backup_open_whole_manifest(b, &p, err);
+
+	if (rc < 0)
+		return rc;
 	if (has_file(b->manifest_fd, "Manifest.db-wal"))
 		backup_note(
 			b,

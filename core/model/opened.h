@@ -36,6 +36,15 @@ struct mb_backup {
 	struct backup_domain *domains;
 	size_t domain_count;
 
+	/*
+	 * Opened to be checked: what would be an error stands here instead,
+	 * with a code other than 0. Without a manifest, manifest_fd is -1; with
+	 * a Manifest.plist that cannot be read, nothing tells what is
+	 * encrypted.
+	 */
+	bool tolerant;
+	struct mb_err bad_plist, bad_keybag, bad_manifest;
+
 	void (*note)(void *arg, const char *line);
 	void *note_arg;
 	/* what was odd before there was a listener: a line for each list */
@@ -50,6 +59,7 @@ struct mb_backup {
 /* How a backup is opened, if it is another way than mb_backup_open's. */
 struct backup_opening {
 	bool salvage; /* with what there is: salvage.h */
+	bool check;   /* what is wrong is remembered: check.h */
 	/* the folder whose Manifest.plist is taken, borrowed until the backup
 	 * is freed; -1: the one that counts */
 	int list_fd;
@@ -75,6 +85,13 @@ void backup_flaw(struct mb_backup *backup, const char *fmt, ...)
  */
 int backup_open_manifest(struct mb_backup *backup, bool encrypted,
 			 struct payload **out, struct mb_err *err);
+
+/* backup_open_whole_manifest - the same of one that is not cut off */
+int backup_open_whole_manifest(struct mb_backup *backup, struct payload **out,
+			       struct mb_err *err);
+
+/* "Manifest.db" or "Manifest.mbdb" */
+const char *backup_manifest_name(const struct mb_backup *backup);
 
 /* ---- backup_salvage.c ---- */
 

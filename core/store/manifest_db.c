@@ -6,6 +6,7 @@
 #include "cleanup.h"
 #include "domain_index.h"
 #include "manifest.h"
+#include "manifest_db_record.h"
 #include "manifest_vfs.h"
 #include "mbdb.h"
 #include "mbfile.h"
@@ -150,8 +151,7 @@ static bool is_file_id(struct mb_slice s)
 	return hex_decode(digest, sizeof(digest), hex);
 }
 
-/* columns: fileID, domain, relativePath, flags, file */
-static int fill_record(struct mb_record *rec, sqlite3_stmt *row)
+int manifest_db_record(struct mb_record *rec, sqlite3_stmt *row)
 {
 	struct mb_slice id = column(row, 0), domain = column(row, 1);
 	struct mb_slice path = column(row, 2), blob = column(row, 4);
@@ -199,7 +199,7 @@ static int get_locked(struct manifest_db *m, int64_t rowid,
 	if (rc == 0)
 		rc = mb_err_set(err, -ENOENT, "Manifest.db: no row %lld",
 				(long long)rowid);
-	else if (rc == 1 && fill_record(rec, m->get) < 0)
+	else if (rc == 1 && manifest_db_record(rec, m->get) < 0)
 		rc = mb_err_set(err, -ENOMEM, "out of memory");
 	sqlite3_reset(m->get);
 	return rc < 0 ? rc : 0;

@@ -11,80 +11,14 @@
 #include "manifest.h"
 #include "manifest_carved.h"
 #include "mbdb.h"
+#include "mbdb_window.h"
 #include "record.h"
-
-#define WINDOW_LEN (256u << 10)
-
-/*
- * Real ones have some 200 bytes a file. A hole in a sparse file reads as
- * records of 50 zeros each, so the length has to have a limit.
- */
-#define MBDB_LEN_MAX (INT64_C(1) << 30)
 
 struct manifest_mbdb {
 	struct manifest base;
 	struct payload *payload;
 	struct domain_index index;
 };
-
-/* A piece of the file in memory, moved along by the reads. */
-struct window {
-	struct payload *payload;
-	struct buf buf;
-	int64_t begin;
-};
-
-static int window_fill(struct window *w, int64_t off, size_t len)
-{
-	ssize_t n;
-
-	w->buf.len = 0;
-	if (buf_reserve(&w->buf, len) < 0)
-		return -ENOMEM;
-	n = payload_pread(w->payload, w->buf.ptr, len, off);
-	if (n < 0)
-		return (int)n;
-	w->begin = off;
-	w->buf.len = (size_t)n;
-	return 0;
-}
-
-/*
- * The record at @off, by @decode. A window that ends within the record is
- * filled anew from its start, and only then, longer.
- */
-static int window_record(struct window *w, int64_t off, size_t len,
-			 int (*decode)(void *out, struct view data), void *out)
-{
-	for (;;) {
-		int rc = -EAGAIN;
-
-		if (off >= w->begin && off - w->begin < (int64_t)w->buf.len)
-			rc = decode(
-				out,
-				view_of(w->buf.ptr + (off - w->begin),
-					w->buf.len - (size_t)(off - w->begin)));
-		if (rc != -EAGAIN)
-			return rc;
-		if (off == w->begin && w->buf.len) {
-			/* from its start and still cut: the end of the file,
-			 * or an unusually long record */
-			if (w->buf.len < len || len > MBDB_RECORD_MAX)
-				return -EBADMSG;
-			len *= 4;
-		}
-		rc = window_fill(w, off, len);
-		if (rc < 0)
-			return rc;
-		if (!w->buf.len)
-			return -EBADMSG;
-	}
-}
-
-static int decode_head(void *out, struct view data)
-{
-	return mbdb_head(out, data);
-}
 
 static int build_index(struct manifest_mbdb *m, struct mb_err *err)
 {
@@ -95,7 +29,7 @@ static int build_index(struct manifest_mbdb *m, struct mb_err *err)
 	int rc = 0;
 
 	for (off = MBDB_MAGIC_LEN; off < end; off += (int64_t)head.len) {
-		rc = window_record(&w, off, WINDOW_LEN, decode_head, &head);
+		rc = window_head(&w, off, WINDOW_LEN, &head);
 		if (rc < 0)
 			break;
 		rc = domain_index_add(&m->index, head.domain, off,
@@ -292,12 +226,11 @@ static int mbdb_get(struct manifest *base, int64_t handle,
 	struct mbdb_head head;
 	int rc;
 
-	rc = window_record(&w, handle, 1024, decode_head, &head);
+	rc = window_head(&w, handle, 1024, &head);
 	if (rc == 0)
 		rc = record_reset(rec, head.len);
 	if (rc == 0)
-		rc = record_keep(rec, &stored, w.buf.ptr + (handle - w.begin),
-				 head.len);
+		rc = record_keep(rec, &stored, window_at(&w, handle), head.len);
 	buf_release(&w.buf);
 	if (rc == 0)
 		rc = mbdb_decode(rec, view_of(stored.ptr, stored.len));
@@ -338,8 +271,7 @@ static int mbdb_scan(struct manifest *base, struct mb_slice domain, bool sizes,
 		};
 		struct mbdb_head head;
 
-		rc = window_record(&w, entry.handle, WINDOW_LEN, decode_head,
-				   &head);
+		rc = window_head(&w, entry.handle, WINDOW_LEN, &head);
 		if (rc < 0) {
 			mb_err_set(err, rc, "Manifest.mbdb: record at %lld: %s",
 				   (long long)entry.handle, strerror(-rc));
@@ -370,8 +302,7 @@ static int mbdb_each_id(struct manifest *base, manifest_each_id *each,
 		char id[2 * SHA1_LEN + 1];
 		struct mbdb_head head;
 
-		rc = window_record(&w, handles[i], WINDOW_LEN, decode_head,
-				   &head);
+		rc = window_head(&w, handles[i], WINDOW_LEN, &head);
 		/* zeros where records were: no device writes one like that */
 		if (rc == 0 && !head.domain.len && !head.path.len && !head.mode)
 			rc = -EBADMSG;
@@ -408,8 +339,6 @@ int manifest_open_mbdb(struct manifest **out, struct payload *p,
 		       struct mb_err *err)
 {
 	struct manifest_mbdb *m = calloc(1, sizeof(*m));
-	uint8_t magic[MBDB_MAGIC_LEN];
-	ssize_t n;
 	int rc;
 
 	if (!m) {
@@ -418,20 +347,8 @@ int manifest_open_mbdb(struct manifest **out, struct payload *p,
 	}
 	m->base.ops = &mbdb_ops;
 	m->payload = p;
-	n = payload_pread(p, magic, sizeof(magic), 0);
-	if (n < 0)
-		rc = mb_err_set(err, (int)n, "cannot read it: %s",
-				strerror((int)-n));
-	else if (n < MBDB_MAGIC_LEN || memcmp(magic, "mbdb", 4))
-		rc = mb_err_set(err, -EBADMSG, "does not begin with \"mbdb\"");
-	else if (magic[4] != 5 || magic[5] != 0)
-		rc = mb_err_set(err, -ENOTSUP, "version %u.%u is not read",
-				magic[4], magic[5]);
-	else if (payload_stored_len(p) > MBDB_LEN_MAX)
-		rc = mb_err_set(err, -EBADMSG,
-				"%lld bytes are more than any device writes",
-				(long long)payload_stored_len(p));
-	else
+	rc = mbdb_check_front(p, err);
+	if (rc == 0)
 		rc = build_index(m, err);
 	if (rc < 0) {
 		mb_err_prefix(err, rc, "Manifest.mbdb");

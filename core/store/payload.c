@@ -225,6 +225,12 @@ ssize_t payload_pread(struct payload *p, void *out, size_t len, int64_t off)
 			pread_full(p->fd, out, len, off);
 }
 
+ssize_t payload_pread_stored(struct payload *p, void *out, size_t len,
+			     int64_t off)
+{
+	return pread_full(p->fd, out, len, off);
+}
+
 /* Length of the PKCS#7 padding at the end of a block, 0 if it is none. */
 static unsigned padding_of(const uint8_t block[BLOCK_LEN])
 {

@@ -92,6 +92,10 @@ int64_t payload_solid_len(const struct payload *p);
  */
 ssize_t payload_pread(struct payload *p, void *out, size_t len, int64_t off);
 
+/* payload_pread_stored - the same of the bytes as they are stored */
+ssize_t payload_pread_stored(struct payload *p, void *out, size_t len,
+			     int64_t off);
+
 struct payload_extent {
 	int64_t size;	  /* what to show as the file's length */
 	int64_t readable; /* bytes from the front that can be right */

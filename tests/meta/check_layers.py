@@ -36,6 +36,7 @@ LIBRARIES = {
     "plist/": {"core/ground/plistx.h", "core/ground/plistx.c"},
     "sqlite3.h": {"core/store/manifest_vfs.h", "core/store/manifest_vfs.c",
                   "core/store/manifest_db.c",
+                  "core/store/manifest_db_record.h",
                   "core/store/manifest_sink.h",
                   "core/store/one_file_vfs.h"},
 }
