@@ -8,8 +8,8 @@
 static const struct command *const commands[] = {
 	&cmd_devices, &cmd_pair,  &cmd_backup,	&cmd_restore, &cmd_password,
 	&cmd_find,    &cmd_mount, &cmd_umount,	&cmd_mounts,  &cmd_lock,
-	&cmd_info,    &cmd_ls,	  &cmd_extract, &cmd_diff,    &cmd_salvage,
-	&cmd_pack,    &cmd_rekey, &cmd_key,	&cmd_doctor,
+	&cmd_info,    &cmd_ls,	  &cmd_extract, &cmd_diff,    &cmd_verify,
+	&cmd_salvage, &cmd_pack,  &cmd_rekey,	&cmd_key,     &cmd_doctor,
 };
 
 #define COUNT (sizeof(commands) / sizeof(*commands))

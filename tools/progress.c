@@ -312,6 +312,18 @@ void progress_wait(struct progress *p, const char *reason, const char *fmt, ...)
 	va_end(ap);
 }
 
+void progress_result(struct progress *p, void (*print)(const void *result),
+		     const void *result)
+{
+	if (p->json)
+		return;
+	pthread_mutex_lock(&p->lock);
+	clear_line(p);
+	print(result);
+	fflush(stdout);
+	pthread_mutex_unlock(&p->lock);
+}
+
 void progress_event(struct progress *p, json_object *o)
 {
 	if (!p->json) {

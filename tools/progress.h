@@ -61,6 +61,10 @@ void progress_warn(struct progress *p, const char *fmt, ...)
 void progress_wait(struct progress *p, const char *reason, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* A result on standard output, whatever is on the terminal; not with --json. */
+void progress_result(struct progress *p, void (*print)(const void *result),
+		     const void *result);
+
 /* An object of json_event: printed only with --json; used up. */
 void progress_event(struct progress *p, json_object *o);
 

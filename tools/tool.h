@@ -22,7 +22,7 @@ struct command {
 extern const struct command cmd_backup, cmd_devices, cmd_diff, cmd_doctor,
 	cmd_extract, cmd_find, cmd_info, cmd_key, cmd_lock, cmd_ls, cmd_mount,
 	cmd_mounts, cmd_pack, cmd_pair, cmd_password, cmd_rekey, cmd_restore,
-	cmd_salvage, cmd_umount;
+	cmd_salvage, cmd_umount, cmd_verify;
 
 /* Options that every command takes: larder(1), COMMON OPTIONS. */
 struct common {

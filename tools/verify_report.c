@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "verify_inside.h"
+
+/* --- one finding ---------------------------------------------------------- */
+
+static void print_finding(const void *result)
+{
+	const struct mb_finding *f = result;
+
+	if (f->note)
+		fputs("note: ", stdout);
+	if (f->domain.ptr) {
+		print_name(f->domain.ptr, f->domain.len);
+		if (f->path.len) {
+			putchar('/');
+			print_name(f->path.ptr, f->path.len);
+		}
+	} else if (f->file) {
+		print_name(f->file, strlen(f->file));
+	}
+	printf(": %s\n", f->reason);
+}
+
+static json_object *finding_object(const struct mb_finding *f,
+				   const char *level)
+{
+	json_object *o = json_event(f->note ? "note" : "finding");
+
+	json_add_text(o, "level", level);
+	json_add_text(o, "flaw", f->flaw);
+	json_object_object_add(
+		o, "domain",
+		f->domain.ptr ? json_text(f->domain.ptr, f->domain.len) : NULL);
+	json_object_object_add(
+		o, "path",
+		f->domain.ptr ?
+			json_text(f->path.len ? f->path.ptr : "", f->path.len) :
+			NULL);
+	json_add_text(o, "file", f->file);
+	json_add_text(o, "message", f->reason);
+	return o;
+}
+
+static void count_note(struct verify *v, const char *flaw)
+{
+	for (int i = 0; i < VERIFY_NOTE_KINDS; i++) {
+		if (v->notes[i].flaw && strcmp(v->notes[i].flaw, flaw) != 0)
+			continue;
+		v->notes[i].flaw = flaw;
+		v->notes[i].count++;
+		return;
+	}
+}
+
+static void say_finding(struct verify *v, const struct mb_finding *f,
+			const char *level)
+{
+	if (f->note)
+		count_note(v, f->flaw);
+	if (v->common.json)
+		progress_event(v->work.progress, finding_object(f, level));
+	/* standard output is the list's then */
+	else if (v->wish.record && !strcmp(v->wish.record, "-"))
+		progress_warn(v->work.progress, "%s%.*s%s%.*s: %s",
+			      f->note ? "note: " : "",
+			      f->domain.ptr ? (int)f->domain.len :
+					      (int)strlen(f->file),
+			      f->domain.ptr ? f->domain.ptr : f->file,
+			      f->path.len ? "/" : "", (int)f->path.len,
+			      f->path.len ? f->path.ptr : "", f->reason);
+	else if (!f->note || v->wish.notes)
+		progress_result(v->work.progress, print_finding, f);
+}
+
+void verify_say(void *arg, const struct mb_finding *f)
+{
+	say_finding(arg, f, mb_check_level_name(f->level));
+}
+
+void verify_say_sum(struct verify *v, const char *flaw, bool note,
+		    const char *path, const char *reason)
+{
+	const struct mb_finding f = {
+		.note = note,
+		.flaw = flaw,
+		.file = path,
+		.reason = reason,
+	};
+
+	if (note)
+		v->unlisted++;
+	else
+		v->sum_findings++;
+	say_finding(v, &f, "sums");
+}
+
+/* --- the summary ---------------------------------------------------------- */
+
+uint64_t verify_findings(const struct verify *v)
+{
+	return v->counts.findings[0] + v->counts.findings[1] +
+	       v->counts.findings[2] + v->sum_findings;
+}
+
+static uint64_t check_notes(const struct verify *v)
+{
+	return v->counts.notes[0] + v->counts.notes[1] + v->counts.notes[2];
+}
+
+static const char *plural(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+static void say_found(FILE *to, uint64_t n)
+{
+	if (n)
+		fprintf(to, ": %" PRIu64 " finding%s\n", n, plural(n));
+	else
+		fputs(": no damage\n", to);
+}
+
+static void say_structure(FILE *to, const struct mb_check_counts *n)
+{
+	fprintf(to,
+		"structure: %" PRIuFAST64 " files, %" PRIuFAST64
+		" folders, %" PRIuFAST64 " links; %" PRIuFAST64
+		" payloads are there",
+		n->files, n->folders, n->links, n->payloads);
+	say_found(to, n->findings[MB_CHECK_STRUCTURE]);
+}
+
+static void say_stored(FILE *to, const struct mb_check_counts *n)
+{
+	fprintf(to,
+		"stored: %" PRIuFAST64 " payloads compared with their digests",
+		n->digests);
+	say_found(to, n->findings[MB_CHECK_STORED]);
+}
+
+static void say_content(FILE *to, const struct verify *v)
+{
+	const struct mb_check_counts *n = &v->counts;
+	char bytes[32];
+
+	format_bytes(bytes, sizeof(bytes), n->read_bytes);
+	fprintf(to,
+		"content: %" PRIuFAST64 " payloads read (%s), %" PRIuFAST64
+		" databases checked",
+		n->read, bytes, n->databases);
+	say_found(to, n->findings[MB_CHECK_CONTENT]);
+}
+
+/* What is not known, and how it could be. */
+static void say_unchecked(FILE *to, const struct verify *v)
+{
+	const struct mb_check_counts *n = &v->counts;
+
+	if (v->wish.level < MB_CHECK_STORED)
+		fputs("not checked: payloads against their digests (--stored)\n",
+		      to);
+	if (v->wish.level < MB_CHECK_CONTENT)
+		fputs("not checked: keys, padding, true lengths and databases (--content)\n",
+		      to);
+	if (v->wish.level == MB_CHECK_STORED && n->payloads > n->digests &&
+	    !v->wish.sample_text)
+		fprintf(to,
+			"not checked: %" PRIuFAST64
+			" payloads that have no digest\n",
+			n->payloads - n->digests);
+	if (v->wish.sample_text && n->payloads)
+		fprintf(to,
+			"not checked: what is not in the sample, which is %.1f %% of the payloads, %.1f %% of their bytes\n",
+			100.0 * (double)n->chosen / (double)n->payloads,
+			n->payload_bytes ? 100.0 * (double)n->chosen_bytes /
+						   (double)n->payload_bytes :
+					   100.0);
+	if (n->unjudged_lengths)
+		fprintf(to,
+			"not checked: %" PRIuFAST64
+			" lengths of encrypted payloads, which takes the password\n",
+			n->unjudged_lengths);
+	if (n->locked)
+		fprintf(to,
+			"not checked: %" PRIuFAST64
+			" encrypted payloads, for which there is no key\n",
+			n->locked);
+	if (n->unjudged_databases)
+		fprintf(to,
+			"not checked: %" PRIuFAST64
+			" databases that SQLite cannot judge here (--notes)\n",
+			n->unjudged_databases);
+	if (n->orphans_unknown)
+		fputs("not checked: files in no record, as records are lost\n",
+		      to);
+	if (v->wish.level == MB_CHECK_CONTENT && n->without_digest)
+		fprintf(to,
+			"not checked: single bytes of the %" PRIuFAST64
+			" payloads that have no digest (--record, then --against)\n",
+			n->without_digest);
+}
+
+static void say_notes(FILE *to, const struct verify *v)
+{
+	const char *sep = "";
+
+	if (!check_notes(v) && !v->unlisted)
+		return;
+	fputs("notes: ", to);
+	for (int i = 0; i < VERIFY_NOTE_KINDS && v->notes[i].flaw; i++) {
+		fprintf(to, "%s%" PRIu64 " %s", sep, v->notes[i].count,
+			v->notes[i].flaw);
+		sep = ", ";
+	}
+	fputs(v->wish.notes ? "\n" : " (--notes lists them)\n", to);
+}
+
+static void say_sums(FILE *to, const struct verify *v)
+{
+	char bytes[32];
+
+	format_bytes(bytes, sizeof(bytes), v->sum_bytes);
+	if (v->wish.against) {
+		fprintf(to, "against %s: %" PRIuFAST64 " files, %s",
+			v->wish.against, v->sum_files, bytes);
+		say_found(to, v->sum_findings);
+	} else if (v->wish.record) {
+		fprintf(to, "recorded: %" PRIuFAST64 " files, %s, in %s\n",
+			v->sum_files, bytes,
+			!strcmp(v->wish.record, "-") ? "standard output" :
+						       v->wish.record);
+	}
+}
+
+static void print_summary(const struct verify *v)
+{
+	bool to_pipe = v->wish.record && !strcmp(v->wish.record, "-");
+	FILE *to = to_pipe ? stderr : stdout;
+	uint64_t n = verify_findings(v);
+
+	if (v->checked) {
+		say_structure(to, &v->counts);
+		if (v->wish.level >= MB_CHECK_STORED)
+			say_stored(to, &v->counts);
+		if (v->wish.level >= MB_CHECK_CONTENT)
+			say_content(to, v);
+		say_unchecked(to, v);
+	}
+	say_sums(to, v);
+	say_notes(to, v);
+	if (n)
+		fprintf(to, "%" PRIu64 " finding%s: this backup is damaged\n",
+			n, plural(n));
+	else if (v->checked || v->wish.against)
+		fputs("no damage found\n", to);
+}
+
+static json_object *structure_object(const struct mb_check_counts *n)
+{
+	json_object *o = json_object_new_object();
+
+	json_add_count(o, "findings", n->findings[MB_CHECK_STRUCTURE]);
+	json_add_count(o, "files", n->files);
+	json_add_count(o, "folders", n->folders);
+	json_add_count(o, "links", n->links);
+	json_add_count(o, "payloads", n->payloads);
+	json_add_count(o, "payload_bytes", n->payload_bytes);
+	json_add_count(o, "lengths_not_checked", n->unjudged_lengths);
+	json_add_bool(o, "orphans_checked", !n->orphans_unknown);
+	return o;
+}
+
+static json_object *stored_object(const struct mb_check_counts *n)
+{
+	json_object *o = json_object_new_object();
+
+	json_add_count(o, "findings", n->findings[MB_CHECK_STORED]);
+	json_add_count(o, "digests", n->digests);
+	json_add_count(o, "without_digest", n->payloads - n->digests);
+	return o;
+}
+
+static json_object *content_object(const struct mb_check_counts *n)
+{
+	json_object *o = json_object_new_object();
+
+	json_add_count(o, "findings", n->findings[MB_CHECK_CONTENT]);
+	json_add_count(o, "payloads", n->read);
+	json_add_count(o, "bytes", n->read_bytes);
+	json_add_count(o, "databases", n->databases);
+	json_add_count(o, "databases_not_checked", n->unjudged_databases);
+	json_add_count(o, "locked", n->locked);
+	return o;
+}
+
+static json_object *sample_object(const struct mb_check_counts *n)
+{
+	json_object *o = json_object_new_object();
+
+	json_add_count(o, "payloads", n->chosen);
+	json_add_count(o, "bytes", n->chosen_bytes);
+	return o;
+}
+
+static json_object *sums_object(const struct verify *v)
+{
+	json_object *o = json_object_new_object();
+
+	json_add_count(o, "findings", v->sum_findings);
+	json_add_count(o, "files", v->sum_files);
+	json_add_count(o, "bytes", v->sum_bytes);
+	json_add_count(o, "unlisted", v->unlisted);
+	return o;
+}
+
+static void print_json(struct verify *v)
+{
+	const struct mb_backup_info *info = mb_backup_get_info(v->backup);
+	json_object *o = json_event("finished");
+	bool stored = v->checked && v->wish.level >= MB_CHECK_STORED;
+	bool content = v->checked && v->wish.level >= MB_CHECK_CONTENT;
+
+	json_add_text(o, "backup", info->source);
+	json_add_text(o, "level",
+		      v->checked ? mb_check_level_name(v->wish.level) : NULL);
+	json_add_bool(o, "encrypted", info->encrypted);
+	json_add_count(o, "findings", verify_findings(v));
+	json_add_count(o, "notes", check_notes(v) + v->unlisted);
+	json_object_object_add(o, "structure",
+			       v->checked ? structure_object(&v->counts) :
+					    NULL);
+	json_object_object_add(o, "stored",
+			       stored ? stored_object(&v->counts) : NULL);
+	json_object_object_add(o, "content",
+			       content ? content_object(&v->counts) : NULL);
+	json_object_object_add(o, "sample",
+			       v->wish.sample_text ? sample_object(&v->counts) :
+						     NULL);
+	json_object_object_add(
+		o, "sums",
+		v->wish.record || v->wish.against ? sums_object(v) : NULL);
+	progress_add_seconds(v->work.progress, o);
+	progress_event(v->work.progress, o);
+}
+
+void verify_summary(struct verify *v)
+{
+	if (v->common.json)
+		print_json(v);
+	else if (!v->common.quiet)
+		print_summary(v);
+}
