@@ -55,13 +55,13 @@ bool check_cancelled(const struct check *c)
 
 bool check_is_keyed(const struct check *c, const struct mb_record *rec)
 {
-	return (c->b->info.encrypted || c->b->bad_plist.code) &&
+	return (c->b->info.encrypted || c->encryption_unknown) &&
 	       rec->wrapped_key_len;
 }
 
 bool check_has_keys(const struct check *c)
 {
-	return c->b->unlocked && !c->b->bad_plist.code;
+	return c->b->unlocked && !c->encryption_unknown;
 }
 
 int check_open_payload(struct check *c, const struct mb_record *rec,
@@ -256,6 +256,9 @@ int mb_check(struct mb_backup *b, const struct mb_check_wish *wish,
 		.b = b,
 		.wish = wish,
 		.counts = wish->counts,
+		.encryption_unknown =
+			b->bad_plist.code ||
+			(b->plist_fd < 0 && !check_is_bare_copy(b)),
 		.keys_damaged = b->bad_keybag.code != 0,
 	};
 	int rc;

@@ -16,8 +16,7 @@
 
 /* --- property lists ------------------------------------------------------- */
 
-/* A copy that another tool decrypted has none of the device's own lists. */
-static bool is_bare_copy(const struct mb_backup *b)
+bool check_is_bare_copy(const struct mb_backup *b)
 {
 	struct stat st;
 
@@ -37,7 +36,7 @@ static void check_list(struct check *c, int dir_fd, const char *name)
 		return;
 	if (rc == -ENOENT)
 		check_say(c,
-			  is_bare_copy(c->b) ?
+			  check_is_bare_copy(c->b) ?
 				  CHECK_NOTE(STRUCTURE, "bare") :
 				  CHECK_FINDING(STRUCTURE, "plist"),
 			  NULL, name, "missing");

@@ -37,6 +37,8 @@ struct check {
 	const struct mb_check_wish *wish;
 	struct mb_check_counts *counts;
 	struct manifest_audit *audit; /* NULL: it cannot be read */
+	/* nothing says whether it is encrypted: a key in a record counts */
+	bool encryption_unknown;
 	bool rows_lost;
 	/* class keys are damaged: what no key fits is their fault */
 	bool keys_damaged;
@@ -85,6 +87,8 @@ int check_collect(struct check *c, struct mb_err *err);
 int check_records(struct check *c, struct mb_err *err);
 
 /* check_folder.c */
+/* A copy that another tool decrypted has none of the device's own lists. */
+bool check_is_bare_copy(const struct mb_backup *b);
 void check_property_lists(struct check *c);
 int check_folder(struct check *c, struct mb_err *err);
 
