@@ -139,6 +139,12 @@ static int check(struct verify *v, struct mb_err *err)
 	return rc;
 }
 
+/* That a file has gone does not mean that there is no backup. */
+static int of_a_file(int rc)
+{
+	return rc == -ENOENT ? -EIO : rc;
+}
+
 static int verify(struct verify *v, struct mb_err *err)
 {
 	int rc = mb_check_open(&v->backup, v->wish.backup, err);
@@ -155,9 +161,9 @@ static int verify(struct verify *v, struct mb_err *err)
 	if (rc == 0 && wants_level(&v->wish))
 		rc = check(v, err);
 	if (rc == 0 && v->wish.against)
-		rc = verify_against(v, err);
+		rc = of_a_file(verify_against(v, err));
 	if (rc == 0 && v->wish.record)
-		rc = verify_record(v, err);
+		rc = of_a_file(verify_record(v, err));
 	return rc;
 }
 

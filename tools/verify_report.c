@@ -111,34 +111,38 @@ static uint64_t check_notes(const struct verify *v)
 	return v->counts.notes[0] + v->counts.notes[1] + v->counts.notes[2];
 }
 
-static const char *plural(uint64_t n)
+/* "1 file", "2 files": into one of some buffers, for a single call */
+static const char *count_of(uint64_t n, const char *word)
 {
-	return n == 1 ? "" : "s";
+	static char texts[4][64];
+	static unsigned next;
+	char *text = texts[next++ % 4];
+
+	snprintf(text, sizeof(texts[0]), "%" PRIu64 " %s%s", n, word,
+		 n == 1 ? "" : "s");
+	return text;
 }
 
 static void say_found(FILE *to, uint64_t n)
 {
 	if (n)
-		fprintf(to, ": %" PRIu64 " finding%s\n", n, plural(n));
+		fprintf(to, ": %s\n", count_of(n, "finding"));
 	else
 		fputs(": no damage\n", to);
 }
 
 static void say_structure(FILE *to, const struct mb_check_counts *n)
 {
-	fprintf(to,
-		"structure: %" PRIuFAST64 " files, %" PRIuFAST64
-		" folders, %" PRIuFAST64 " links; %" PRIuFAST64
-		" payloads are there",
-		n->files, n->folders, n->links, n->payloads);
+	fprintf(to, "structure: %s, %s, %s; there: %s",
+		count_of(n->files, "file"), count_of(n->folders, "folder"),
+		count_of(n->links, "link"), count_of(n->payloads, "payload"));
 	say_found(to, n->findings[MB_CHECK_STRUCTURE]);
 }
 
 static void say_stored(FILE *to, const struct mb_check_counts *n)
 {
-	fprintf(to,
-		"stored: %" PRIuFAST64 " payloads compared with their digests",
-		n->digests);
+	fprintf(to, "stored: %s compared with the recorded digest",
+		count_of(n->digests, "payload"));
 	say_found(to, n->findings[MB_CHECK_STORED]);
 }
 
@@ -148,10 +152,9 @@ static void say_content(FILE *to, const struct verify *v)
 	char bytes[32];
 
 	format_bytes(bytes, sizeof(bytes), n->read_bytes);
-	fprintf(to,
-		"content: %" PRIuFAST64 " payloads read (%s), %" PRIuFAST64
-		" databases checked",
-		n->read, bytes, n->databases);
+	fprintf(to, "content: %s read (%s), %s checked",
+		count_of(n->read, "payload"), bytes,
+		count_of(n->databases, "database"));
 	say_found(to, n->findings[MB_CHECK_CONTENT]);
 }
 
@@ -168,10 +171,8 @@ static void say_unchecked(FILE *to, const struct verify *v)
 		      to);
 	if (v->wish.level == MB_CHECK_STORED && n->payloads > n->digests &&
 	    !v->wish.sample_text)
-		fprintf(to,
-			"not checked: %" PRIuFAST64
-			" payloads that have no digest\n",
-			n->payloads - n->digests);
+		fprintf(to, "not checked: %s without a digest\n",
+			count_of(n->payloads - n->digests, "payload"));
 	if (v->wish.sample_text && n->payloads)
 		fprintf(to,
 			"not checked: what is not in the sample, which is %.1f %% of the payloads, %.1f %% of their bytes\n",
@@ -181,27 +182,22 @@ static void say_unchecked(FILE *to, const struct verify *v)
 					   100.0);
 	if (n->unjudged_lengths)
 		fprintf(to,
-			"not checked: %" PRIuFAST64
-			" lengths of encrypted payloads, which takes the password\n",
-			n->unjudged_lengths);
+			"not checked: %s of encrypted payloads, which takes the password\n",
+			count_of(n->unjudged_lengths, "odd length"));
 	if (n->locked)
-		fprintf(to,
-			"not checked: %" PRIuFAST64
-			" encrypted payloads, for which there is no key\n",
-			n->locked);
+		fprintf(to, "not checked: %s without a key\n",
+			count_of(n->locked, "encrypted payload"));
 	if (n->unjudged_databases)
 		fprintf(to,
-			"not checked: %" PRIuFAST64
-			" databases that SQLite cannot judge here (--notes)\n",
-			n->unjudged_databases);
+			"not checked: %s that SQLite cannot judge here (--notes)\n",
+			count_of(n->unjudged_databases, "database"));
 	if (n->orphans_unknown)
 		fputs("not checked: files in no record, as records are lost\n",
 		      to);
 	if (v->wish.level == MB_CHECK_CONTENT && n->without_digest)
 		fprintf(to,
-			"not checked: single bytes of the %" PRIuFAST64
-			" payloads that have no digest (--record, then --against)\n",
-			n->without_digest);
+			"not checked: single bytes of %s without a digest (--record, then --against)\n",
+			count_of(n->without_digest, "payload"));
 }
 
 static void say_notes(FILE *to, const struct verify *v)
@@ -225,12 +221,12 @@ static void say_sums(FILE *to, const struct verify *v)
 
 	format_bytes(bytes, sizeof(bytes), v->sum_bytes);
 	if (v->wish.against) {
-		fprintf(to, "against %s: %" PRIuFAST64 " files, %s",
-			v->wish.against, v->sum_files, bytes);
+		fprintf(to, "against %s: %s, %s", v->wish.against,
+			count_of(v->sum_files, "file"), bytes);
 		say_found(to, v->sum_findings);
 	} else if (v->wish.record) {
-		fprintf(to, "recorded: %" PRIuFAST64 " files, %s, in %s\n",
-			v->sum_files, bytes,
+		fprintf(to, "recorded: %s, %s, in %s\n",
+			count_of(v->sum_files, "file"), bytes,
 			!strcmp(v->wish.record, "-") ? "standard output" :
 						       v->wish.record);
 	}
@@ -253,8 +249,8 @@ static void print_summary(const struct verify *v)
 	say_sums(to, v);
 	say_notes(to, v);
 	if (n)
-		fprintf(to, "%" PRIu64 " finding%s: this backup is damaged\n",
-			n, plural(n));
+		fprintf(to, "%s: this backup is damaged\n",
+			count_of(n, "finding"));
 	else if (v->checked || v->wish.against)
 		fputs("no damage found\n", to);
 }

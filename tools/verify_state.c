@@ -205,11 +205,14 @@ int verify_state_open(struct verify_state **out, struct verify *v,
 	s->v = v;
 	s->dir_fd = -1;
 	rc = mb_check_identity(v->backup, s->identity, err);
-	if (rc == 0 && v->wish.state)
-		rc = verify_keep_out(v, v->wish.state, err);
 	if (rc < 0)
 		return rc;
-	rc = open_place(s, err);
+	if (v->wish.state)
+		rc = verify_keep_out(v, v->wish.state, err);
+	if (rc == -EINVAL)
+		return rc;
+	if (rc == 0)
+		rc = open_place(s, err);
 	if (rc == -ENOMEM)
 		return rc;
 	if (rc < 0) {

@@ -36,8 +36,7 @@ int verify_keep_out(const struct verify *v, const char *path,
 	snprintf(folder, sizeof(folder), "%.*s",
 		 slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
 	if (!realpath(folder, real))
-		return mb_err_set(err, -errno, "%s: %s", folder,
-				  strerror(errno));
+		return mb_err_set(err, -EIO, "%s: %s", folder, strerror(errno));
 	if (path_is_inside(real, source))
 		return mb_err_set(
 			err, -EINVAL,
@@ -156,22 +155,22 @@ static int record_to_file(struct verify *v, struct mb_err *err)
 	fd = mkostemp(aside, O_CLOEXEC);
 	to = fd < 0 ? NULL : fdopen(fd, "w");
 	if (!to) {
-		rc = -errno;
+		rc = errno;
 		if (fd >= 0)
 			close(fd);
-		return mb_err_set(err, rc, "%s: %s", v->wish.record,
-				  strerror(-rc));
+		return mb_err_set(err, -EIO, "%s: %s", v->wish.record,
+				  strerror(rc));
 	}
 	rc = record_to(v, to, err);
 	fchmod(fd, 0644);
 	if (rc == 0 && fsync(fd) < 0 && errno != EINVAL)
-		rc = mb_err_set(err, -errno, "%s: %s", v->wish.record,
+		rc = mb_err_set(err, -EIO, "%s: %s", v->wish.record,
 				strerror(errno));
 	if (fclose(to) != 0 && rc == 0)
 		rc = mb_err_set(err, -EIO, "%s: cannot be written",
 				v->wish.record);
 	if (rc == 0 && rename(aside, v->wish.record) < 0)
-		rc = mb_err_set(err, -errno, "%s: %s", v->wish.record,
+		rc = mb_err_set(err, -EIO, "%s: %s", v->wish.record,
 				strerror(errno));
 	if (rc < 0)
 		unlink(aside);
@@ -399,7 +398,7 @@ static int against(struct comparing *c, struct mb_err *err)
 	int rc;
 
 	if (!from)
-		return mb_err_set(err, -errno, "%s: %s", c->v->wish.against,
+		return mb_err_set(err, -EIO, "%s: %s", c->v->wish.against,
 				  strerror(errno));
 	rc = crew_open(&c->crew);
 	if (rc < 0)

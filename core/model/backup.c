@@ -356,7 +356,9 @@ static int detect(struct mb_backup *b, const struct manifest_plist *plist,
 static int tolerate(struct mb_backup *b, struct mb_err *slot, int rc,
 		    const struct mb_err *err)
 {
-	if (rc == 0 || rc == -ENOMEM || !(b->salvage || b->tolerant))
+	/* what the system denies us is no damage */
+	if (rc >= 0 || rc == -ENOMEM || rc == -EACCES || rc == -EPERM ||
+	    rc == -EMFILE || rc == -ENFILE || !(b->salvage || b->tolerant))
 		return rc;
 	if (b->salvage)
 		backup_flaw(b, "%s", err->text);

@@ -165,6 +165,13 @@ static int open_audit(struct check *c, struct payload *p, struct mb_err *err)
 						c->wish->cancelled, err);
 }
 
+static bool is_about_key(const char *text)
+{
+	static const char word[] = "ManifestKey";
+
+	return !strncmp(text, word, strlen(word));
+}
+
 /*
  * Without it there are no records. An error is one that ends the check; what
  * is wrong with the manifest is said.
@@ -193,11 +200,13 @@ static int open_manifest(struct check *c, struct mb_err *err)
 		rc = open_audit(c, p, &reason);
 	if (rc == 0)
 		rc = manifest_audit_inspect(c->audit, &reason);
-	if (rc == -ENOKEY || rc == -ECANCELED || rc == -ENOMEM)
+	if (rc == -ENOKEY || rc == -ECANCELED || rc == -ENOMEM ||
+	    rc == -EACCES || rc == -EPERM)
 		return mb_err_set(err, rc, "%s: %s", c->b->info.source,
 				  reason.text);
 	if (rc < 0)
-		check_say(c, CHECK_FINDING(STRUCTURE, "manifest"), NULL, name,
+		check_say(c, CHECK_FINDING(STRUCTURE, "manifest"), NULL,
+			  is_about_key(reason.text) ? "Manifest.plist" : name,
 			  "%s", reason.text);
 	return 0;
 }

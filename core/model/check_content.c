@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "check_inside.h"
@@ -86,6 +87,20 @@ int check_digest(struct check_reading *r, const struct mb_record *rec,
 		  "its bytes do not have the recorded %s",
 		  rec->digest_len == SHA1_LEN ? "SHA-1" : "SHA-256");
 	return 0;
+}
+
+int check_fits_digest(struct check *c, const struct mb_record *rec)
+{
+	mb_auto(payload_free) struct payload *p = NULL;
+	struct check_reading r = { .c = c };
+	int rc = 0;
+
+	if (!rec->digest_len || check_open_payload(c, rec, false, &p, NULL) < 0)
+		return 0;
+	r.buf = malloc(CHECK_BUF_LEN);
+	rc = r.buf ? fits_digest(&r, rec, p, true) : -ENOMEM;
+	free(r.buf);
+	return rc == 1 || rc == -ECANCELED || rc == -ENOMEM ? rc : 0;
 }
 
 /* --- noise ---------------------------------------------------------------- */

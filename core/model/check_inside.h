@@ -109,6 +109,9 @@ struct check_reading {
  */
 int check_digest(struct check_reading *r, const struct mb_record *rec,
 		 struct payload *stored);
+/* check_fits_digest - the same without a word; 1; 0, also if unread; -ECANCELED;
+ * -ENOMEM */
+int check_fits_digest(struct check *c, const struct mb_record *rec);
 /*
  * check_end - padding and length of a payload that has been read
  *

@@ -398,13 +398,22 @@ static int judge_length(struct second_pass *p, const struct mb_record *rec,
 
 	if (stored_len == rec->size && !odd.keyed)
 		return 1;
+	if (odd.keyed && stored_len % BLOCK_LEN == 0 &&
+	    stored_len / BLOCK_LEN == cipher_blocks(rec->size))
+		return 1;
+	/* few are odd, so that a digest may settle it at once */
+	rc = check_fits_digest(c, rec);
+	if (rc < 0)
+		return rc;
+	if (rc && !odd.keyed)
+		odd.verdict = ODD_NOTE;
 	if (!odd.keyed) {
 		rc = add_odd(p, &odd);
 		return rc < 0 ? rc : odd.verdict == ODD_NOTE;
 	}
 	if (!stored_len && !rec->size)
 		return 1;
-	if (stored_len % BLOCK_LEN) {
+	if (stored_len % BLOCK_LEN) { /* whatever a digest says */
 		check_say(
 			c, CHECK_FINDING(STRUCTURE, "length"), rec,
 			place_of(c, rec, place),
@@ -414,9 +423,9 @@ static int judge_length(struct second_pass *p, const struct mb_record *rec,
 	}
 	odd.stored = stored_len / BLOCK_LEN;
 	odd.expected = cipher_blocks(rec->size);
-	if (odd.stored == odd.expected)
-		return 1;
-	odd.verdict = stored_len ? judge_by_padding(c, rec) : ODD_DAMAGED;
+	odd.verdict = rc	 ? ODD_NOTE :
+		      stored_len ? judge_by_padding(c, rec) :
+				   ODD_DAMAGED;
 	rc = add_odd(p, &odd);
 	return rc < 0 ? rc : odd.verdict != ODD_DAMAGED;
 }
@@ -678,7 +687,7 @@ static void say_odd(struct second_pass *p, const struct odd_length *odd,
 		/* the content level says it more exactly */
 		check_say(
 			p->c, CHECK_NOTE(STRUCTURE, "size"), rec, place,
-			"%lld bytes are stored instead of %lld, with good padding: it changed while it was backed up",
+			"%lld bytes are stored instead of %lld: it changed while it was backed up",
 			(long long)(odd->stored * BLOCK_LEN),
 			(long long)(odd->expected * BLOCK_LEN));
 	}
