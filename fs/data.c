@@ -11,13 +11,14 @@
 #include "ahead.h"
 #include "beneath.h"
 #include "log.h"
+#include "open_ahead.h"
 #include "ops.h"
 #include "own_files.h"
 #include "read_ahead.h"
 #include "stat_ahead.h"
 
 /* A file of one message: what is read first goes with the answer to open. */
-#define SMALL_FILE (128 << 10)
+#define SMALL_FILE OPEN_AHEAD_CONTENT
 
 /* What is read past the page cache, and what a program should take at once. */
 #define DIRECT_MIN (4 << 20)
@@ -165,14 +166,14 @@ blksize_t data_block_size(struct mount *m, uint32_t node, int64_t size)
 	return is_direct(m, node, size) ? DIRECT_BLOCK : CACHED_BLOCK;
 }
 
-#ifdef FUSE_CAP_PASSTHROUGH
 /*
  * Whether the kernel lets us is only known when it has been asked. libfuse
  * prints its own line about a failure: it is asked once.
  */
 static void pass_through(struct mount *m, fuse_req_t req, struct open_file *f)
 {
-	int fd = f->reader ? mb_reader_get_plain_fd(f->reader) : -1;
+#ifdef FUSE_CAP_PASSTHROUGH
+	int fd = mb_reader_get_plain_fd(f->reader);
 
 	if (fd < 0 || f->damaged || !way_is_open(&m->ways, WAY_PASSTHROUGH))
 		return;
@@ -186,8 +187,10 @@ static void pass_through(struct mount *m, fuse_req_t req, struct open_file *f)
 		log_line("files are read by messages: the kernel refused to "
 			 "read them by itself: %s",
 			 strerror(errno));
-}
+#else
+	(void)m, (void)req, (void)f;
 #endif
+}
 
 static void close_backing(struct open_file *f, fuse_req_t req)
 {
@@ -205,18 +208,21 @@ static void close_backing(struct open_file *f, fuse_req_t req)
  * or asks. Before the first answer to open nobody can have asked, so this does
  * not wait for anything.
  */
-static void store_at_open(struct mount *m, struct open_file *f)
+static void store_at_open(struct mount *m, struct open_file *f,
+			  const struct opened *ahead)
 {
 	struct fuse_bufvec pages = FUSE_BUFVEC_INIT((size_t)f->size);
-	char *out;
+	char *out = (char *)ahead->content;
 
 	if (!f->reader || f->direct || f->backing || !f->size ||
 	    f->size > SMALL_FILE || !way_is_open(&m->ways, WAY_STORE_AT_OPEN) ||
 	    !mb_tree_first_open(m->tree, (uint32_t)f->ino))
 		return;
-	out = data_buffer(SMALL_FILE);
-	if (!out || data_read(f, out, (size_t)f->size, 0) != f->size)
-		return;
+	if (!out) {
+		out = data_buffer(SMALL_FILE);
+		if (!out || data_read(f, out, (size_t)f->size, 0) != f->size)
+			return;
+	}
 	pages.buf[0].mem = out;
 	if (fuse_lowlevel_notify_store(m->session, f->ino, 0, &pages, 0) == 0)
 		way_works(&m->ways, WAY_STORE_AT_OPEN, "");
@@ -240,28 +246,16 @@ struct opening {
 	fuse_req_t req;
 };
 
-static int open_entry(void *arg, struct open_file *f)
+/* How it is to be read. */
+static void choose(struct mount *m, fuse_req_t req, struct open_file *f)
 {
-	struct opening *o = arg;
-	struct mount *m = o->mount;
-	struct mb_err err;
 	const char *damage;
-	int rc;
 
-	if (own_is(f->ino))
-		return open_own(m, f);
-	rc = mb_tree_open_file(m->tree, (uint32_t)f->ino, &f->reader, &err);
-	if (rc < 0) {
-		fs_report(m, (uint32_t)f->ino, err.text);
-		return rc;
-	}
 	f->size = mb_reader_get_size(f->reader);
 	damage = mb_reader_get_damage(f->reader, &f->damaged);
 	if (damage)
 		fs_report(m, (uint32_t)f->ino, damage);
-#ifdef FUSE_CAP_PASSTHROUGH
-	pass_through(m, o->req, f);
-#endif
+	pass_through(m, req, f);
 	/*
 	 * Through the page cache an error takes the whole page with it; directly
 	 * a reader gets every good byte up to the damage.
@@ -272,8 +266,34 @@ static int open_entry(void *arg, struct open_file *f)
 		   (f->direct || mb_reader_get_plain_fd(f->reader) < 0);
 	if (f->direct && !f->damaged)
 		way_works(&m->ways, WAY_DIRECT, "");
+}
+
+static int open_entry(void *arg, struct open_file *f)
+{
+	struct opening *o = arg;
+	struct mount *m = o->mount;
+	uint32_t node = (uint32_t)f->ino;
+	struct opened ahead = { 0 };
+	bool is_ahead;
+	struct mb_err err;
+	int rc = 0;
+
+	if (own_is(f->ino))
+		return open_own(m, f);
+	is_ahead = open_ahead_take(m->open_ahead, node, &ahead);
+	if (is_ahead)
+		f->reader = ahead.reader;
+	else
+		rc = mb_tree_open_file(m->tree, node, &f->reader, &err);
+	if (rc < 0) {
+		fs_report(m, node, err.text);
+		return rc;
+	}
+	choose(m, o->req, f);
 	if (!way_is_open(&m->ways, WAY_SILENT_OPEN))
-		store_at_open(m, f);
+		store_at_open(m, f, &ahead);
+	if (is_ahead)
+		open_ahead_done(m->open_ahead, node);
 	return 0;
 }
 
@@ -381,6 +401,14 @@ void data_init(struct mount *m)
 		m->stat_ahead = stat_ahead_new(m->tree, m->options->view);
 	if (m->stat_ahead)
 		way_works(&m->ways, WAY_STAT_AHEAD, "");
+	if (way_is_open(&m->ways, WAY_OPEN_AHEAD))
+		m->open_ahead = open_ahead_new(
+			m->tree,
+			way_is_open(&m->ways, WAY_STORE_AT_OPEN) &&
+				!way_is_open(&m->ways, WAY_SILENT_OPEN) &&
+				!way_is_open(&m->ways, WAY_PASSTHROUGH));
+	if (m->open_ahead)
+		way_works(&m->ways, WAY_OPEN_AHEAD, "");
 }
 
 void data_end(struct mount *m)
@@ -389,5 +417,7 @@ void data_end(struct mount *m)
 	stat_ahead_free(m->stat_ahead);
 	m->ahead = NULL;
 	m->stat_ahead = NULL;
+	open_ahead_free(m->open_ahead);
+	m->open_ahead = NULL;
 	open_files_close_all(&m->files);
 }

@@ -31,6 +31,7 @@ struct mount {
 	/* NULL: nobody does that */
 	struct ahead *ahead;
 	struct stat_ahead *stat_ahead;
+	struct open_ahead *open_ahead;
 	atomic_bool greeted; /* of handshake.c */
 	bool offers_mmap;
 	atomic_bool opened;  /* a file, once */

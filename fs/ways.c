@@ -29,6 +29,7 @@ static const char *const names[WAY_COUNT] = {
 	[WAY_READ_AHEAD] = "read-ahead",
 	[WAY_AHEAD] = "ahead",
 	[WAY_STAT_AHEAD] = "stat-ahead",
+	[WAY_OPEN_AHEAD] = "open-ahead",
 	[WAY_STORE_AT_OPEN] = "store-at-open",
 	[WAY_SILENT_OPEN] = "silent-open",
 	[WAY_IO_URING] = "io-uring",
@@ -129,6 +130,7 @@ static void ask_threads(struct ways *w)
 		return;
 	close_way(w, WAY_AHEAD, "there is one processor only");
 	close_way(w, WAY_STAT_AHEAD, "there is one processor only");
+	close_way(w, WAY_OPEN_AHEAD, "there is one processor only");
 }
 
 static void ask_io_uring(struct ways *w)

@@ -21,6 +21,7 @@ enum way {
 	WAY_READ_AHEAD,	   /* the kernel asks for more at once */
 	WAY_AHEAD,	   /* a thread reads ahead of a reader */
 	WAY_STAT_AHEAD,	   /* another looks at entries before they are listed */
+	WAY_OPEN_AHEAD,	   /* another opens the files that come next */
 	WAY_STORE_AT_OPEN, /* a small file's, before open is answered */
 	WAY_SILENT_OPEN,   /* no message for an open */
 	WAY_IO_URING,	   /* messages through a shared ring */
@@ -29,10 +30,11 @@ enum way {
 
 /* A set of them, one bit each. */
 #define WAY_BIT(way) (1u << (way))
-#define WAYS_DEFAULT                                      \
-	(WAY_BIT(WAY_PASSTHROUGH) | WAY_BIT(WAY_DIRECT) | \
-	 WAY_BIT(WAY_READ_AHEAD) | WAY_BIT(WAY_AHEAD) |   \
-	 WAY_BIT(WAY_STAT_AHEAD) | WAY_BIT(WAY_STORE_AT_OPEN))
+#define WAYS_DEFAULT                                         \
+	(WAY_BIT(WAY_PASSTHROUGH) | WAY_BIT(WAY_DIRECT) |    \
+	 WAY_BIT(WAY_READ_AHEAD) | WAY_BIT(WAY_AHEAD) |      \
+	 WAY_BIT(WAY_STAT_AHEAD) | WAY_BIT(WAY_OPEN_AHEAD) | \
+	 WAY_BIT(WAY_STORE_AT_OPEN))
 
 enum way_state {
 	WAY_NO,

@@ -453,3 +453,8 @@ bool mb_tree_first_open(struct mb_tree *t, uint32_t number)
 {
 	return !atomic_exchange(&node_at(&t->nodes, number)->opened, true);
 }
+
+bool mb_tree_is_opened(struct mb_tree *t, uint32_t number)
+{
+	return atomic_load(&node_at(&t->nodes, number)->opened);
+}

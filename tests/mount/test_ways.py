@@ -25,9 +25,10 @@ FILES = {                       # path: length
     "Media/empty.txt": 0,
 }
 NAMES = ("passthrough", "direct", "read-ahead", "ahead", "stat-ahead",
-         "store-at-open", "silent-open", "io-uring")
+         "open-ahead", "store-at-open", "silent-open", "io-uring")
+DEFAULT = ":".join(NAMES[:-2])
 SETS = ("none", *NAMES[:-1], "direct:ahead", "read-ahead:ahead",
-        "silent-open:ahead:stat-ahead", ":".join(NAMES[:6]))
+        "open-ahead:store-at-open", "silent-open:ahead:open-ahead", DEFAULT)
 SHAPES_READ = ("db-encrypted", "db-plain", "mbdb-encrypted")
 LIBFUSE = re.search(r"libfuse3\S* => (\S+)", execute("ldd", LARDERFS).stdout)
 LIBFUSE = tuple(map(int, re.findall(r"\d+", os.path.realpath(
@@ -170,7 +171,7 @@ def these_ways_give_the_same_bytes(ways):
             equal(differences(expect, m.path), None, shape)
 
 
-@case_for(("none", ":".join(NAMES[:6]), "silent-open:ahead"))
+@case_for(("none", DEFAULT, "silent-open:ahead:open-ahead"))
 def eight_readers_of_all_kinds_at_once_get_the_right_bytes(ways):
     for shape in SHAPES_READ:
         with mounted(backup_of(shape)[0], "ways=" + ways) as m:
@@ -400,6 +401,41 @@ def capabilities_are_printed_without_a_mount_or_a_password():
             assert "decrypted" in found["passthrough"][1], found
     equal(larderfs("--capabilities", TMP).returncode, 3)
     equal(larderfs("--capabilities", TMP, TMP).returncode, 2)
+
+
+@case_for(("db-encrypted", "db-plain"))
+def files_are_opened_in_any_order(shape):
+    """One after the other, backwards, every third, by several at once."""
+    backup, expect = backup_of(shape)
+    want = {line["path"]: line["sha256"] for line in expect_of(expect)
+            if "sha256" in line}
+    paths = sorted(want)
+    shuffled = RNG.sample(paths, len(paths))
+    for ways in (DEFAULT, "open-ahead:store-at-open", "open-ahead"):
+        for orders in ([paths, paths], [paths[::-1]], [shuffled],
+                       [paths[i::3] for i in range(3)]):
+            with mounted(backup, "ways=" + ways) as m:
+                running = [subprocess.Popen(
+                    ["sha256sum", "-z", *order], cwd=m.path, text=True,
+                    stdout=subprocess.PIPE) for order in orders]
+                for process, order in zip(running, orders):
+                    out, _ = process.communicate()
+                    equal({line[66:]: line[:64]
+                           for line in out.split("\0")[:-1]},
+                          {path: want[path] for path in order}, ways)
+
+
+@case
+def of_a_folder_that_is_read_in_order_each_file_takes_two_messages():
+    with mounted(backup_of("db-encrypted")[0], debug=True) as m:
+        folder = m.inside("HomeDomain/many/3")
+        names = sorted(os.listdir(folder))
+        before = requests(m)
+        for name in names:
+            read(f"{folder}/{name}")
+        asked = requests(m) - before
+        equal(asked["READ"], 0)
+        assert asked["OPEN"] <= len(names), asked
 
 
 # --- walks -------------------------------------------------------------------

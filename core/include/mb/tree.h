@@ -134,5 +134,7 @@ bool mb_tree_first_report(struct mb_tree *tree, uint32_t node);
 
 /* The same, to do once what is worth doing when a file is opened. */
 bool mb_tree_first_open(struct mb_tree *tree, uint32_t node);
+/* Has it been asked for it? */
+bool mb_tree_is_opened(struct mb_tree *tree, uint32_t node);
 
 #endif

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "open_ahead.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#define SLOTS 4
+
+/* So many files of a folder one after the other, and it goes on. */
+#define RUN_MIN 2
+
+/* Between two files there may be a folder or what nobody wants. */
+#define NEAR 4
+
+struct slot {
+	uint32_t node; /* 0: free */
+	enum { BEING_OPENED, OPENED, FAILED, TAKEN } state;
+	struct mb_reader *reader;
+	size_t len;
+	bool has_content;
+	char *bytes; /* OPEN_AHEAD_CONTENT, allocated when first used */
+};
+
+struct open_ahead {
+	struct mb_tree *tree;
+	bool contents;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t work, opened;
+	bool ending;
+	uint32_t last; /* file that was opened */
+	unsigned run;
+	struct slot slots[SLOTS];
+};
+
+static struct slot *slot_of(struct open_ahead *oa, uint32_t node)
+{
+	for (struct slot *s = oa->slots; s < oa->slots + SLOTS; s++)
+		if (s->node == node)
+			return s;
+	return NULL;
+}
+
+static bool is_next(const struct open_ahead *oa, uint32_t node)
+{
+	return node > oa->last && node - oa->last <= NEAR;
+}
+
+static void empty_slot(struct slot *s)
+{
+	mb_reader_free(s->reader);
+	s->reader = NULL;
+	s->node = 0;
+}
+
+/* A slot for one of the files that come next; NULL if there is no more to do. */
+static struct slot *take_work(struct open_ahead *oa)
+{
+	uint32_t parent, first, count, node;
+	struct slot *s;
+
+	if (oa->run < RUN_MIN)
+		return NULL;
+	parent = mb_tree_get_parent(oa->tree, oa->last);
+	if (mb_tree_children(oa->tree, parent, &first, &count, NULL) < 0)
+		return NULL;
+	for (node = oa->last + 1;
+	     node < first + count && node - oa->last <= SLOTS; node++)
+		if (mb_tree_get_type(oa->tree, node) == MB_FILE &&
+		    !slot_of(oa, node))
+			break;
+	if (node >= first + count || node - oa->last > SLOTS)
+		return NULL;
+	for (s = oa->slots; s < oa->slots + SLOTS; s++)
+		if (!s->node || s->state == FAILED ||
+		    (s->state == OPENED && !is_next(oa, s->node))) {
+			empty_slot(s);
+			s->node = node;
+			s->state = BEING_OPENED;
+			return s;
+		}
+	return NULL;
+}
+
+static bool read_content(struct open_ahead *oa, struct slot *s)
+{
+	int64_t size = mb_reader_get_size(s->reader);
+	bool fatal;
+
+	/* the kernel has it already, or had it */
+	if (!oa->contents || size <= 0 || size > OPEN_AHEAD_CONTENT ||
+	    mb_tree_is_opened(oa->tree, s->node) ||
+	    mb_reader_get_damage(s->reader, &fatal))
+		return false;
+	if (!s->bytes)
+		s->bytes = malloc(OPEN_AHEAD_CONTENT);
+	s->len = (size_t)size;
+	return s->bytes &&
+	       mb_reader_pread(s->reader, s->bytes, s->len, 0) == size;
+}
+
+static void *run(void *arg)
+{
+	struct open_ahead *oa = arg;
+
+	pthread_mutex_lock(&oa->lock);
+	while (!oa->ending) {
+		struct slot *s = take_work(oa);
+		int rc;
+
+		if (!s) {
+			pthread_cond_wait(&oa->work, &oa->lock);
+			continue;
+		}
+		pthread_mutex_unlock(&oa->lock);
+		rc = mb_tree_open_file(oa->tree, s->node, &s->reader, NULL);
+		s->has_content = rc == 0 && read_content(oa, s);
+		pthread_mutex_lock(&oa->lock);
+		s->state = rc < 0 ? FAILED : OPENED;
+		pthread_cond_broadcast(&oa->opened);
+	}
+	pthread_mutex_unlock(&oa->lock);
+	return NULL;
+}
+
+struct open_ahead *open_ahead_new(struct mb_tree *tree, bool contents)
+{
+	struct open_ahead *oa = calloc(1, sizeof(*oa));
+	sigset_t all, before;
+	int rc;
+
+	if (!oa)
+		return NULL;
+	oa->tree = tree;
+	oa->contents = contents;
+	pthread_mutex_init(&oa->lock, NULL);
+	pthread_cond_init(&oa->work, NULL);
+	pthread_cond_init(&oa->opened, NULL);
+	/* signals are for the main thread */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = pthread_create(&oa->thread, NULL, run, oa);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (rc == 0)
+		return oa;
+	pthread_cond_destroy(&oa->opened);
+	pthread_cond_destroy(&oa->work);
+	pthread_mutex_destroy(&oa->lock);
+	free(oa);
+	return NULL;
+}
+
+void open_ahead_free(struct open_ahead *oa)
+{
+	if (!oa)
+		return;
+	pthread_mutex_lock(&oa->lock);
+	oa->ending = true;
+	pthread_cond_signal(&oa->work);
+	pthread_mutex_unlock(&oa->lock);
+	pthread_join(oa->thread, NULL);
+	for (struct slot *s = oa->slots; s < oa->slots + SLOTS; s++) {
+		empty_slot(s);
+		free(s->bytes);
+	}
+	pthread_cond_destroy(&oa->opened);
+	pthread_cond_destroy(&oa->work);
+	pthread_mutex_destroy(&oa->lock);
+	free(oa);
+}
+
+bool open_ahead_take(struct open_ahead *oa, uint32_t node, struct opened *out)
+{
+	struct slot *s;
+	bool found;
+
+	if (!oa)
+		return false;
+	pthread_mutex_lock(&oa->lock);
+	oa->run = is_next(oa, node) ? oa->run + 1 : 0;
+	oa->last = node;
+	if (oa->run >= RUN_MIN)
+		pthread_cond_signal(&oa->work);
+	s = slot_of(oa, node);
+	while (s && s->node == node && s->state == BEING_OPENED)
+		pthread_cond_wait(&oa->opened, &oa->lock);
+	found = s && s->node == node && s->state == OPENED;
+	if (found) {
+		s->state = TAKEN;
+		*out = (struct opened){
+			.reader = s->reader,
+			.content = s->has_content ? s->bytes : NULL,
+			.len = s->len,
+		};
+		s->reader = NULL;
+	}
+	pthread_mutex_unlock(&oa->lock);
+	return found;
+}
+
+void open_ahead_done(struct open_ahead *oa, uint32_t node)
+{
+	struct slot *s;
+
+	pthread_mutex_lock(&oa->lock);
+	s = slot_of(oa, node);
+	s->node = 0;
+	if (oa->run >= RUN_MIN)
+		pthread_cond_signal(&oa->work);
+	pthread_mutex_unlock(&oa->lock);
+}
