@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "backup_example.h"
+#include "bytes.h"
 #include "fixture.h"
 #include "mb/tree.h"
 #include "tap.h"
@@ -958,6 +959,60 @@ CASE(what_a_check_says_is_what_reading_finds)
 	}
 }
 
+/* The digest of an entry's content as text, or what kept it from being read. */
+static const char *sha256_of(struct mb_backup *b, const char *path, bool *plain)
+{
+	static char hex[2 * MB_SHA256_LEN + 1];
+	uint8_t digest[MB_SHA256_LEN];
+	struct mb_reader *reader;
+	struct mb_tree *tree;
+	uint32_t node = 0;
+	int rc;
+
+	CHECK_INT(mb_tree_open(&tree, b, MB_VIEW_DOMAINS, NULL), 0);
+	CHECK_INT(mb_tree_walk(tree, path, &node, NULL), 0);
+	rc = mb_tree_open_file(tree, node, &reader, NULL);
+	if (rc == 0) {
+		*plain = mb_reader_get_plain_fd(reader) >= 0;
+		rc = mb_reader_sha256(reader, digest, NULL);
+		mb_reader_free(reader);
+	}
+	mb_tree_free(tree);
+	snprintf(hex, sizeof(hex), "%d", rc);
+	if (rc == 0)
+		hex_encode(hex, digest, sizeof(digest));
+	return hex;
+}
+
+CASE(the_digest_of_a_content_is_that_of_what_is_decrypted)
+{
+	for (int encrypted = 0; encrypted < 2; encrypted++) {
+		const char *dir = temp_dir();
+		struct mb_backup *b;
+		bool plain = false;
+
+		put_example(dir, checked, COUNT(checked), encrypted);
+		spoil(dir, encrypted);
+		b = must_open(dir);
+		if (encrypted)
+			CHECK_INT(unlock_with(b, PASSWORD, NULL), 0);
+		CHECK_INT(mb_backup_load(b, NULL), 0);
+		CHECK_TEXT(
+			sha256_of(b, "D/good", &plain),
+			"d55dfdd18c2bcfbde3966ed6778464f7c07aadd51be52a86f25d0df7441d5ad9");
+		/* of what is stored as it is, there is a file to share */
+		CHECK_INT(plain, !encrypted);
+		CHECK_TEXT(
+			sha256_of(b, "D/gone and empty", &plain),
+			"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+		CHECK(!plain);
+		if (encrypted)
+			CHECK_INT(atoi(sha256_of(b, "D/cut", &plain)), -EIO);
+		CHECK_INT(atoi(sha256_of(b, "D/gone", &plain)), -ENODATA);
+		mb_backup_free(b);
+	}
+}
+
 CASE(a_check_looks_at_the_key_too)
 {
 	struct bytes wrapped = unhex(WRAPPED_FILE_KEY);
@@ -1040,6 +1095,7 @@ int main(void)
 	RUN(after_a_failed_load_nothing_passes_for_loaded);
 	RUN(totals_by_domain);
 	RUN(what_a_check_says_is_what_reading_finds);
+	RUN(the_digest_of_a_content_is_that_of_what_is_decrypted);
 	RUN(a_check_looks_at_the_key_too);
 	RUN(a_check_of_a_record_that_is_damaged_or_has_no_id);
 	return tap_end();

@@ -158,6 +158,90 @@ CASE(files_are_copied_by_hand_where_the_kernel_cannot)
 	}
 }
 
+static int open_new(const char *name)
+{
+	return open(in(dir, name), O_WRONLY | O_CREAT | O_EXCL, 0600);
+}
+
+CASE(an_open_file_takes_over_a_content_by_reflink_or_says_that_it_cannot)
+{
+	struct sharing s = { .how = SHARE_COPY };
+	int from, to;
+
+	new_folder();
+	reflinks();
+	from = open(in(dir, "big"), O_RDONLY);
+	to = open_new("to/big");
+	CHECK_INT(share_reflink(&s, from, to), 0);
+	CHECK_INT(s.reflinked, 1);
+	CHECK(is_big("to/big"));
+	close(to);
+	to = open_new("to/other");
+	system_can.reflink_error = ENOSPC;
+	CHECK_INT(share_reflink(&s, from, to), -ENOSPC);
+	system_can.reflink_error = EOPNOTSUPP;
+	CHECK_INT(share_reflink(&s, from, to), 1);
+	/* asked once */
+	system_can.ioctls = 0;
+	CHECK_INT(share_reflink(&s, from, to), 1);
+	CHECK_INT(system_can.ioctls, 0);
+	close(to);
+	close(from);
+}
+
+CASE(parts_of_a_file_are_copied_to_their_places)
+{
+	static const int errors[] = { -1, ENOSYS, EXDEV, 0 };
+
+	for (size_t i = 0; i < COUNT(errors); i++) {
+		struct sharing s = { .how = SHARE_COPY };
+		int from, to;
+
+		new_folder();
+		copies_only();
+		if (errors[i] >= 0) {
+			system_can.range_error = errors[i];
+			system_can.range_says_end = !errors[i];
+		}
+		from = open(in(dir, "big"), O_RDONLY);
+		to = open_new("to/big");
+		/* the end first */
+		CHECK_INT(share_range(&s, from, to, 1500001, BIG_LEN - 1500001),
+			  0);
+		CHECK_INT(share_range(&s, from, to, 0, 1), 0);
+		CHECK_INT(share_range(&s, from, to, 1, 1500000), 0);
+		CHECK_INT(share_range(&s, from, to, 7, 0), 0);
+		CHECK(is_big("to/big"));
+		/* more than there is */
+		CHECK_INT(share_range(&s, from, to, BIG_LEN - 5, 6), -EIO);
+		close(to);
+		close(from);
+	}
+}
+
+static bool at_once(void)
+{
+	return true;
+}
+
+CASE(copying_a_part_can_be_cancelled_and_fail)
+{
+	struct sharing s = { .how = SHARE_COPY, .cancelled = at_once };
+	int from, to;
+
+	new_folder();
+	copies_only();
+	from = open(in(dir, "big"), O_RDONLY);
+	to = open_new("to/big");
+	CHECK_INT(share_range(&s, from, to, 0, BIG_LEN), -ECANCELED);
+	s.cancelled = NULL;
+	system_can.range_error = ENOSPC;
+	system_can.ranges_left = 1;
+	CHECK_INT(share_range(&s, from, to, 0, BIG_LEN), -ENOSPC);
+	close(to);
+	close(from);
+}
+
 CASE(modes_and_times_are_kept)
 {
 	static void (*const ways[])(void) = { links_only, copies_only,
@@ -406,6 +490,9 @@ int main(void)
 	RUN(a_copy_is_never_a_link);
 	RUN(too_many_links_are_a_matter_of_that_file);
 	RUN(files_are_copied_by_hand_where_the_kernel_cannot);
+	RUN(an_open_file_takes_over_a_content_by_reflink_or_says_that_it_cannot);
+	RUN(parts_of_a_file_are_copied_to_their_places);
+	RUN(copying_a_part_can_be_cancelled_and_fail);
 	RUN(modes_and_times_are_kept);
 	RUN(an_error_leaves_nothing);
 	RUN(a_cancellation_ends_a_copy_in_the_middle_and_leaves_nothing);

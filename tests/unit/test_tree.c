@@ -971,8 +971,32 @@ CASE(eight_threads_list_everything_at_once)
 	}
 }
 
+CASE(attributes_are_shown_under_names_that_pass_for_no_others)
+{
+	char out[MB_ATTRIBUTE_MAX + 1], name[MB_ATTRIBUTE_MAX + 1];
+	const struct mb_slice value = { "v", 1 };
+
+	CHECK(mb_shown_attribute(out, mb_slice_of("com.example.a"), value));
+	CHECK_TEXT(out, "user.com.example.a");
+	CHECK(mb_shown_attribute(out, mb_slice_of("larder.path"), value));
+	CHECK_TEXT(out, "user.%larder.path");
+	CHECK(mb_shown_attribute(out, mb_slice_of("larder"), value));
+	CHECK_TEXT(out, "user.larder");
+	CHECK(!mb_shown_attribute(out, mb_slice_of(""), value));
+	CHECK(!mb_shown_attribute(out, (struct mb_slice){ "a\0b", 3 }, value));
+	memset(name, 'n', sizeof(name));
+	CHECK(mb_shown_attribute(out, (struct mb_slice){ name, 250 }, value));
+	CHECK_INT(strlen(out), 255);
+	CHECK(!mb_shown_attribute(out, (struct mb_slice){ name, 251 }, value));
+	CHECK(mb_shown_attribute(out, (struct mb_slice){ name, 1 },
+				 (struct mb_slice){ name, 65536 }));
+	CHECK(!mb_shown_attribute(out, (struct mb_slice){ name, 1 },
+				  (struct mb_slice){ name, 65537 }));
+}
+
 int main(void)
 {
+	RUN(attributes_are_shown_under_names_that_pass_for_no_others);
 	RUN(an_empty_backup_has_an_empty_root);
 	RUN(domains_hold_folders_files_and_links);
 	RUN(stat_tells_what_is_recorded);
