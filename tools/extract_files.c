@@ -170,18 +170,22 @@ static int look_up_folder(struct filling *f, struct extract_folder *folder,
 			  struct mb_record *rec, struct mb_err *err)
 {
 	struct mb_stat st = { 0 };
-	int rc = mb_tree_record(f->x->tree, folder->node, rec, err);
+	int rc = 0;
 
-	if (rc == 0) {
+	/* to tell what a folder without a record is called costs its depth */
+	folder->made_up = mb_tree_is_made_up(f->x->tree, folder->node);
+	if (!folder->made_up)
+		rc = mb_tree_record(f->x->tree, folder->node, rec, err);
+	if (!folder->made_up && rc == 0) {
 		folder->mode = EXTRACT_MODE(rec->mode);
 		folder->mtime = rec->mtime;
 		return 0;
 	}
 	folder->made_up = true;
 	folder->mode = 0755;
-	if (rc > 0 && mb_tree_stat(f->x->tree, folder->node, &st, NULL) == 0)
+	if (rc == 0 && mb_tree_stat(f->x->tree, folder->node, &st, NULL) == 0)
 		folder->mtime = st.mtime;
-	return rc < 0 ? rc : 0;
+	return rc;
 }
 
 static int open_folder(void *arg, struct extract_folder *folder,

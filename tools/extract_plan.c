@@ -55,11 +55,17 @@ static int mark_path(struct planning *p, uint32_t node)
 	return rc < 0 ? mb_err_set(p->err, rc, "out of memory") : 0;
 }
 
-/* A record that cannot be read is met again, and reported, later. */
+/*
+ * A folder without a record is as what is below it; there can be thousands, one
+ * in the other. A record that cannot be read is met again, and reported, later.
+ */
 static bool is_selected(struct planning *p, uint32_t node)
 {
-	int rc = mb_tree_record(p->tree, node, &p->rec, NULL);
+	int rc;
 
+	if (mb_tree_is_made_up(p->tree, node))
+		return false;
+	rc = mb_tree_record(p->tree, node, &p->rec, NULL);
 	if (rc < 0)
 		return true;
 	return p->rec.domain.ptr &&

@@ -21,6 +21,7 @@
 
 #define CHUNK ((size_t)1 << 20)
 #define COUNT_AFTER_S 1.5 /* as in extract_files.c */
+#define DEPTH_MAX 1000
 #define PATH_SIZE ((size_t)1 << 18)
 
 struct chunk {
@@ -37,22 +38,41 @@ struct taring {
 	struct crew *crew;
 	struct mb_record rec;
 	char *path;
+	unsigned depth; /* of folders, beyond which made-up ones are left out */
 	struct mb_reader *reader; /* of the present file */
 	struct chunk chunks[2];
 	struct chunk *reading; /* by the other thread */
+	int fd;
+	int output_rc; /* from an error on, what comes is swallowed */
 	struct mb_err *err;
 };
 
 static int archive_failed(struct taring *t)
 {
-	int error = archive_errno(t->archive);
 	const char *text = archive_error_string(t->archive);
 
-	if (error > 0)
-		return mb_err_set(t->err, -error, "%s: %s", t->x->wish.tar,
-				  strerror(error));
 	return mb_err_set(t->err, -EIO, "%s: %s", t->x->wish.tar,
 			  text ? text : "cannot be written");
+}
+
+/* libarchive does not free all of an archive that it could not write. */
+static la_ssize_t write_output(struct archive *archive, void *arg,
+			       const void *ptr, size_t len)
+{
+	struct taring *t = arg;
+
+	(void)archive;
+	if (t->output_rc == 0)
+		t->output_rc = write_full(t->fd, ptr, len);
+	return (la_ssize_t)len;
+}
+
+static int check_output(struct taring *t)
+{
+	return t->output_rc == 0 ?
+		       0 :
+		       mb_err_set(t->err, t->output_rc, "%s: %s",
+				  t->x->wish.tar, strerror(-t->output_rc));
 }
 
 /* --- content ------------------------------------------------------------- */
@@ -95,7 +115,7 @@ static int write_all(struct taring *t, const void *ptr, size_t len)
 		ptr = (const char *)ptr + n;
 		len -= (size_t)n;
 	}
-	return 0;
+	return check_output(t);
 }
 
 static int write_zeros(struct taring *t, int64_t len)
@@ -231,7 +251,7 @@ static int write_header(struct taring *t, uint32_t node, int64_t size)
 	/* ARCHIVE_WARN: a name that is no text in this locale; kept as bytes */
 	return archive_write_header(t->archive, e) < ARCHIVE_WARN ?
 		       archive_failed(t) :
-		       0;
+		       check_output(t);
 }
 
 static int write_file(struct taring *t, uint32_t node)
@@ -275,16 +295,37 @@ static int write_folder(struct taring *t, uint32_t node)
 	struct mb_err why;
 	int rc;
 
-	if (t->rec.damage)
-		extract_damaged(t->x, node, t->rec.damage);
-	rc = write_header(t, node, 0);
-	if (rc < 0)
-		return rc;
-	t->x->counts.folders++;
-	if (mb_tree_children(t->x->tree, node, &first, &count, &why) == 0)
+	/* whoever unpacks makes them anyway */
+	if (t->depth < DEPTH_MAX || !mb_tree_is_made_up(t->x->tree, node)) {
+		if (t->rec.damage)
+			extract_damaged(t->x, node, t->rec.damage);
+		rc = write_header(t, node, 0);
+		if (rc < 0)
+			return rc;
+		t->x->counts.folders++;
+	}
+	if (mb_tree_children(t->x->tree, node, &first, &count, &why) == 0) {
+		t->depth++;
 		return 0;
+	}
 	extract_damaged(t->x, node, why.text);
 	return TREE_WALK_SKIP;
+}
+
+static int write_made_up(struct taring *t, uint32_t node)
+{
+	mb_record_release(&t->rec);
+	t->rec = (struct mb_record){ .type = MB_DIR };
+	return write_folder(t, node);
+}
+
+static int leave_folder(void *arg, uint32_t node)
+{
+	struct taring *t = arg;
+
+	if (node != MB_ROOT)
+		t->depth--;
+	return 0;
 }
 
 static int write_node(void *arg, uint32_t node)
@@ -302,6 +343,8 @@ static int write_node(void *arg, uint32_t node)
 		return 0;
 	if (!extract_plan_has(&t->x->plan, node))
 		return TREE_WALK_SKIP;
+	if (mb_tree_is_made_up(t->x->tree, node))
+		return write_made_up(t, node);
 	rc = mb_tree_record(t->x->tree, node, &t->rec, &why);
 	if (rc < 0) {
 		extract_damaged(t->x, node, why.text);
@@ -341,11 +384,10 @@ static int prepare_archive(struct taring *t)
 
 static void drop_archive(struct taring *t)
 {
-	if (t->archive) {
-		/* without the end that a failed one does not deserve */
-		archive_write_fail(t->archive);
-		archive_write_free(t->archive);
-	}
+	/* a failed one does not deserve an end */
+	if (!t->output_rc)
+		t->output_rc = -ECANCELED;
+	archive_write_free(t->archive);
 	archive_entry_free(t->entry);
 	crew_free(t->crew);
 	for (size_t i = 0; i < 2; i++)
@@ -360,18 +402,23 @@ static void drop_archive(struct taring *t)
  */
 static int write_archive(struct extract *x, int fd, struct mb_err *err)
 {
-	struct taring t = { .x = x, .err = err };
-	const struct tree_visitor visitor = { .enter = write_node, .arg = &t };
+	struct taring t = { .x = x, .fd = fd, .err = err };
+	const struct tree_visitor visitor = { .enter = write_node,
+					      .leave = leave_folder,
+					      .arg = &t };
 	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", 0);
 	locale_t before = utf8 ? uselocale(utf8) : 0;
 	int rc = prepare_archive(&t);
 
-	if (rc == 0 && archive_write_open_fd(t.archive, fd) != ARCHIVE_OK)
+	if (rc == 0 && archive_write_open(t.archive, &t, NULL, write_output,
+					  NULL) != ARCHIVE_OK)
 		rc = archive_failed(&t);
 	if (rc == 0)
 		rc = tree_walk(x->tree, MB_ROOT, &visitor, err);
 	if (rc == 0 && archive_write_close(t.archive) != ARCHIVE_OK)
 		rc = archive_failed(&t);
+	if (rc == 0)
+		rc = check_output(&t);
 	drop_archive(&t);
 	if (utf8) {
 		uselocale(before);
