@@ -126,7 +126,7 @@ int keybag_decode(struct keybag *bag, struct view data, struct mb_err *err)
 
 	*bag = (struct keybag){ 0 };
 	while (cursor_left(&c)) {
-		struct view value;
+		struct view value = { 0 };
 		uint32_t tag;
 		bool good;
 		int rc = next_tag(&c, &tag, &value, err);
@@ -278,7 +278,7 @@ static int replace_values(uint8_t *stored, struct view data,
 	unsigned opened = 0;
 
 	while (cursor_left(&c)) {
-		struct view value, put;
+		struct view value = { 0 }, put;
 		uint8_t number[4];
 		uint32_t tag;
 		int rc = next_tag(&c, &tag, &value, err);
