@@ -552,6 +552,17 @@ def status_says_uploading(b, out):
 
 
 @damage("structure")
+def first_backup_interrupted(b, out):
+    name = "Manifest.db" if b.shape.db else "Manifest.mbdb"
+    os.mkdir(out + "/Snapshot")
+    for moved in (name, "Manifest.plist"):
+        os.rename(f"{out}/{moved}", f"{out}/Snapshot/{moved}")
+    with open(out + "/Status.plist", "wb") as f:
+        mkbackup.plistlib.dump(mkbackup.status_plist(b.shape, "uploading"), f)
+    return "Snapshot"
+
+
+@damage("structure")
 def status_plist_damaged(b, out):
     flip(out + "/Status.plist", 8, 0xff)
     os.truncate(out + "/Status.plist", 60)
@@ -669,8 +680,9 @@ def manifest_header_damaged(b, out):
 
 @damage("structure")
 def manifest_missing(b, out):
-    os.unlink(out + ("/Manifest.db" if b.shape.db else "/Manifest.mbdb"))
-    return "Manifest.plist"
+    name = "Manifest.db" if b.shape.db else "Manifest.mbdb"
+    os.unlink(f"{out}/{name}")
+    return name
 
 
 @damage("structure", MBDB)
@@ -764,6 +776,28 @@ def file_far_below_a_link(b):
 @damage("structure", before=True)
 def path_leads_out(b):
     return place(b.file(HOME, "Library/../../../etc/x", b"out"))
+
+
+@damage("structure", before=True)
+def domain_leads_out(b):
+    return place(b.file("SysContainerDomain-../../x", "etc/x", b"out"))
+
+
+@damage("structure", ENCRYPTED[:1], before=True)
+def manifest_key_damaged(b):
+    def edit(manifest):
+        key = manifest["ManifestKey"]
+        manifest["ManifestKey"] = key[:9] + bytes([key[9] ^ 1]) + key[10:]
+    b.edit = edit
+    return "Manifest.plist"
+
+
+@damage("structure", ENCRYPTED[:1], before=True)
+def manifest_key_cut(b):
+    def edit(manifest):
+        manifest["ManifestKey"] = manifest["ManifestKey"][:40]
+    b.edit = edit
+    return "Manifest.plist"
 
 
 # --- command line ------------------------------------------------------------

@@ -326,6 +326,12 @@ static int detect(struct mb_backup *b, const struct manifest_plist *plist,
 	bool plain;
 
 	b->info.encrypted = plist->encrypted;
+	if (b->manifest_fd < 0) { /* to be checked: the one that it had */
+		b->info.format = plist->version > 0 && plist->version < 10 ?
+					 MB_FORMAT_MBDB :
+					 MB_FORMAT_DB;
+		return 0;
+	}
 	if (mbdb && (!db || (plist->version > 0 && plist->version < 10))) {
 		b->info.format = MB_FORMAT_MBDB;
 		b->places.flat_first = true;
@@ -339,6 +345,10 @@ static int detect(struct mb_backup *b, const struct manifest_plist *plist,
 		return mb_err_set(
 			err, -EBADMSG,
 			"Manifest.db is encrypted or damaged, and Manifest.plist with its key is missing");
+	if (!plist->key.len)
+		return mb_err_set(
+			err, -EBADMSG,
+			"Manifest.db: no SQLite database, and Manifest.plist has no ManifestKey for it");
 	if (plist->key.len != STORED_KEY_LEN)
 		return mb_err_set(
 			err, -EBADMSG,

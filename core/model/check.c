@@ -165,11 +165,50 @@ static int open_audit(struct check *c, struct payload *p, struct mb_err *err)
 						c->wish->cancelled, err);
 }
 
-static bool is_about_key(const char *text)
+/* Messages about the manifest mostly say first which file they are about. */
+static void say_manifest(struct check *c, const char *name, const char *text)
 {
-	static const char word[] = "ManifestKey";
+	static const char *const names[] = { "Manifest.plist", "Manifest.db",
+					     "Manifest.mbdb" };
 
-	return !strncmp(text, word, strlen(word));
+	for (bool again = true; again;) {
+		again = false;
+		for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+			size_t len = strlen(names[i]);
+
+			if (strncmp(text, names[i], len) != 0 ||
+			    strncmp(text + len, ": ", 2) != 0)
+				continue;
+			name = names[i];
+			text += len + 2;
+			again = true;
+		}
+	}
+	if (!strncmp(text, "ManifestKey", strlen("ManifestKey")))
+		name = "Manifest.plist";
+	check_say(c, CHECK_FINDING(STRUCTURE, "manifest"), NULL, name, "%s",
+		  text);
+}
+
+/* There is none, or it takes Manifest.plist to read it. */
+static void say_no_manifest(struct check *c)
+{
+	struct stat st;
+	bool snapshot = beneath_stat(c->b->dir_fd, "Snapshot", &st) == 0;
+
+	if (c->b->manifest_fd >= 0) {
+		if (!c->b->bad_plist.code)
+			say_manifest(c, backup_manifest_name(c->b),
+				     c->b->bad_manifest.text);
+	} else if (snapshot || !c->b->info.complete) {
+		check_say(
+			c, CHECK_FINDING(STRUCTURE, "interrupted"), NULL,
+			snapshot ? "Snapshot" : "Status.plist",
+			"the backup was interrupted before it was first complete");
+	} else {
+		check_say(c, CHECK_FINDING(STRUCTURE, "manifest"), NULL,
+			  backup_manifest_name(c->b), "missing");
+	}
 }
 
 /*
@@ -184,12 +223,7 @@ static int open_manifest(struct check *c, struct mb_err *err)
 	int rc;
 
 	if (c->b->bad_manifest.code) {
-		/* it takes Manifest.plist to read an encrypted one */
-		if (!c->b->bad_plist.code || c->b->manifest_fd < 0)
-			check_say(c, CHECK_FINDING(STRUCTURE, "manifest"), NULL,
-				  c->b->manifest_fd < 0 ? "Manifest.plist" :
-							  name,
-				  "%s", c->b->bad_manifest.text);
+		say_no_manifest(c);
 		return 0;
 	}
 	if (c->b->info.manifest_encrypted && c->b->bad_keybag.code &&
@@ -205,16 +239,13 @@ static int open_manifest(struct check *c, struct mb_err *err)
 		return mb_err_set(err, rc, "%s: %s", c->b->info.source,
 				  reason.text);
 	if (rc < 0)
-		check_say(c, CHECK_FINDING(STRUCTURE, "manifest"), NULL,
-			  is_about_key(reason.text) ? "Manifest.plist" : name,
-			  "%s", reason.text);
+		say_manifest(c, name, reason.text);
 	return 0;
 }
 
 /* Whoever mounts it opens it in another way, which has to work too. */
 static int try_to_load(struct check *c, struct mb_err *err)
 {
-	const char *name = backup_manifest_name(c->b);
 	struct mb_err reason;
 	size_t cut;
 	int rc;
@@ -227,8 +258,9 @@ static int try_to_load(struct check *c, struct mb_err *err)
 	if (rc == -ENOMEM)
 		return mb_err_set(err, rc, "out of memory");
 	cut = strlen(c->b->info.source) + strlen(": ");
-	check_say(c, CHECK_FINDING(STRUCTURE, "manifest"), NULL, name, "%s",
-		  cut < strlen(reason.text) ? reason.text + cut : reason.text);
+	say_manifest(c, backup_manifest_name(c->b),
+		     cut < strlen(reason.text) ? reason.text + cut :
+						 reason.text);
 	return 0;
 }
 

@@ -95,7 +95,7 @@ void check_property_lists(struct check *c)
 		check_say(c, CHECK_FINDING(STRUCTURE, "plist"), NULL,
 			  "Manifest.plist", "%s",
 			  without_name(b->bad_plist.text));
-	else
+	else if (b->plist_fd >= 0 || b->manifest_fd >= 0)
 		check_list(c, b->plist_fd >= 0 ? b->plist_fd : b->dir_fd,
 			   "Manifest.plist");
 	check_list(c, b->dir_fd, "Status.plist");

@@ -229,12 +229,15 @@ static struct mb_slice folder_of(struct mb_slice path)
 	return path;
 }
 
+/* Paths of devices are not deeper; crafted ones would cost too much. */
+#define DEPTH_MAX 64
+
 /* What is above a place: the nearest folder that has a record. */
 static int look_above(struct second_pass *p, struct mb_slice domain,
 		      struct mb_slice folder)
 {
 	p->above_is = ABOVE_FOLDER;
-	for (bool nearest = true;; nearest = false) {
+	for (unsigned up = 0; up < DEPTH_MAX; up++) {
 		char place[2 * SHA1_LEN + 1];
 		int rc = record_file_id(place, domain, folder), type;
 
@@ -243,12 +246,13 @@ static int look_above(struct second_pass *p, struct mb_slice domain,
 		type = type_at(p->c, place);
 		if (type == MB_FILE || type == MB_LINK)
 			p->above_is = ABOVE_NO_FOLDER;
-		else if (!type && nearest)
+		else if (!type && !up)
 			p->above_is = ABOVE_MISSING;
 		if (type || !folder.len)
 			return 0;
 		folder = folder_of(folder);
 	}
+	return 0;
 }
 
 static int remember_above(struct second_pass *p, struct mb_slice domain,
@@ -320,6 +324,12 @@ static bool is_possible_path(struct mb_slice path)
 		begin = i + 1;
 	}
 	return path.len <= MANIFEST_PATH_MAX;
+}
+
+static bool is_possible_domain(struct mb_slice domain)
+{
+	return domain.len && !memchr(domain.ptr, '/', domain.len) &&
+	       !memchr(domain.ptr, '\0', domain.len) && domain.ptr[0] != '.';
 }
 
 /* --- second pass: payloads ------------------------------------------------ */
@@ -524,6 +534,9 @@ static void check_fields(struct check *c, const struct mb_record *rec)
 	else if (rec->type == MB_LINK && !rec->target.len && !rec->damage)
 		check_say(c, CHECK_FINDING(STRUCTURE, "record"), rec, NULL,
 			  "a symbolic link without a target");
+	else if (!is_possible_domain(rec->domain))
+		check_say(c, CHECK_FINDING(STRUCTURE, "path"), rec, NULL,
+			  "no domain that a device can have");
 	else if (!is_possible_path(rec->path))
 		check_say(c, CHECK_FINDING(STRUCTURE, "path"), rec, NULL,
 			  "no path that a device can have");

@@ -280,7 +280,7 @@ def sums_are_those_of_every_file_and_sha256sum_agrees(shape):
     done = sha256sum(sums, out)
     equal(done.returncode, 0, done.stderr)
     files = sum(len(names) for _, _, names in os.walk(out)) - 2
-    equal(done.stdout.count("\n"), files)
+    equal(done.stdout.count(": OK\n"), files)
     found, events = verify(out, "--against", sums)
     equal(found, [])
     equal(events[-1]["sums"], {"findings": 0, "files": files,
@@ -405,6 +405,13 @@ def nothing_of_a_backup_is_written_anywhere():
     equal(writes, [])
 
 
+def names_and_times(folder):
+    return sorted((os.path.relpath(os.path.join(top, name), folder),
+                   os.lstat(os.path.join(top, name)).st_mtime_ns)
+                  for top, folders, names in os.walk(folder)
+                  for name in folders + names)
+
+
 @case
 def every_flaw_ends_in_a_line_and_a_known_status():
     """Also those that only a stranger would make."""
@@ -412,14 +419,12 @@ def every_flaw_ends_in_a_line_and_a_known_status():
     for name, (maker, _) in mkbad.FLAWS.items():
         out = new_path(name)
         maker(out)
-        before = snapshot(out)
-        done = larder("verify", "--content", "--passfile", PASSFILE, out)
-        assert done.returncode in (0, 3, 12, 26), (name, done)
+        before = names_and_times(out)
+        done = larder("verify", "--content", "--passfile", PASSFILE, out,
+                      timeout=60)
+        assert done.returncode in (0, 3, 26), (name, done)
         assert done.stdout or done.stderr, name
-        equal(changes(before, snapshot(out)), [], name)
-    for name in ("manifest-db-page-loop", "payload-missing", "blob-garbage"):
-        assert name.replace("-", "_") in {n.replace("-", "_")
-                                          for n in mkbad.FLAWS}, name
+        equal(names_and_times(out), before, name)
 
 
 # --- damage ------------------------------------------------------------------
