@@ -132,6 +132,59 @@ def media():
     put("media", "another-protocol", b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
+def log_sum(data, s=(0, 0)):
+    a, b = s
+    words = struct.unpack(f"<{len(data) // 4}I", data)
+    for i in range(0, len(words), 2):
+        a = (a + words[i] + b) & 0xffffffff
+        b = (b + words[i + 1] + a) & 0xffffffff
+    return a, b
+
+
+def log(frames, page=512):
+    """A write-ahead log of (number, content, pages after it or 0)."""
+    head = struct.pack(">IIIIII", 0x377f0682, 3007000, page, 0, 1, 2)
+    s = log_sum(head)
+    out = head + struct.pack(">II", *s)
+    for number, content, commit in frames:
+        front = struct.pack(">II", number, commit)
+        s = log_sum(front + content, s)
+        out += front + struct.pack(">IIII", 1, 2, *s) + content
+    return out
+
+
+def wal():
+    """The length of a database, it, its log."""
+    def put_pair(name, main, beside):
+        put("wal", name, struct.pack("<H", len(main)) + main + beside)
+
+    old = database("CREATE TABLE t (i INTEGER PRIMARY KEY, x TEXT);"
+                   "CREATE INDEX x ON t(x); INSERT INTO t VALUES (1, 'a');")
+    new = database("CREATE TABLE t (i INTEGER PRIMARY KEY, x TEXT);"
+                   "CREATE INDEX x ON t(x); INSERT INTO t VALUES (1, 'b'),"
+                   "(2, hex(zeroblob(300))), (3, 'd');")
+    pages = [new[at:at + 512] for at in range(0, len(new), 512)]
+    frames = [(n, page, 0) for n, page in enumerate(pages, 1)]
+    frames[-1] = frames[-1][:2] + (len(pages),)
+    put_pair("whole", old, log(frames))
+    put_pair("without-end", old, log(frames[:-1]))
+    put_pair("twice", old, log(frames + frames[1:]))
+    put_pair("cut-off", old, log(frames)[:-100])
+    put_pair("one-page", old, log([(1, pages[0], 1)]))
+    put_pair("far-page", old, log([(0xffffffff, pages[0], 0xffffffff)]))
+    put_pair("page-0", old, log([(0, pages[0], 3)]))
+    put_pair("other-page-length", old, log([(1, bytes(1024), 1)], 1024))
+    put_pair("no-database", b"", log(frames))
+    put_pair("no-log", old, b"")
+    put_pair("wal-mode", old[:18] + b"\x02\x02" + old[20:], log(frames))
+    put_pair("page-garbled", old[:512] + bytes(range(256)) * 2 + old[1024:],
+             b"")
+    put_pair("unknown-things", database(
+        "CREATE TABLE t (a TEXT COLLATE NOCASE, b); CREATE VIEW v AS SELECT"
+        " unheard(a) FROM t; CREATE TRIGGER r AFTER INSERT ON t BEGIN SELECT"
+        " unheard(1); END;"), b"")
+
+
 def main():
     v = vectors()
     wide = bytes([0x6f, 0x10, 20]) + "bung \U0001f4f1 \ud800xx".encode(
@@ -270,6 +323,7 @@ def main():
         record(b"AppDomain-..", b"../..") + record(b"", b""))
 
     media()
+    wal()
 
 
 if __name__ == "__main__":
