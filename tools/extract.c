@@ -23,10 +23,11 @@ static const char usage[] =
 	"\n"
 	"  --view device      the device's own paths, not DOMAIN/PATH\n"
 	"  --overwrite        replace files that are in the way\n"
-	"  --tar FILE         a tar archive instead; - is standard output\n" SELECTION_HELP_TEXT
+	"  --tar FILE         a tar archive instead; - is standard output\n"
+	"  --salvage          of a damaged backup, what there is: larder-salvage(1)\n" SELECTION_HELP_TEXT
 		COMMON_HELP_TEXT;
 
-enum { OPT_VIEW = COMMON_END, OPT_OVERWRITE, OPT_TAR };
+enum { OPT_VIEW = COMMON_END, OPT_OVERWRITE, OPT_TAR, OPT_SALVAGE };
 
 static void extract_release(struct extract *x)
 {
@@ -212,6 +213,7 @@ static void format_what(char out[64], struct extract *x)
 	mix_list(&backup, x->backup, MB_PLIST_STATUS);
 	mix_manifest(&backup, x->backup);
 	mix(&wish, &x->wish.view, sizeof(x->wish.view));
+	mix(&wish, &x->common.salvage, sizeof(x->common.salvage));
 	selection_each(&x->wish.selection, mix_pattern, &wish);
 	snprintf(out, 64, "backup %016" PRIx64 " selection %016" PRIx64, backup,
 		 wish);
@@ -416,6 +418,7 @@ static int parse(struct extract *x, int argc, char **argv)
 		{ "view", required_argument, NULL, OPT_VIEW },
 		{ "overwrite", no_argument, NULL, OPT_OVERWRITE },
 		{ "tar", required_argument, NULL, OPT_TAR },
+		{ "salvage", no_argument, NULL, OPT_SALVAGE },
 		SELECTION_OPTIONS,
 		COMMON_OPTIONS,
 		{ 0 }
@@ -426,8 +429,10 @@ static int parse(struct extract *x, int argc, char **argv)
 		taken = take_option(&x->wish, option, optarg);
 		if (taken < 0)
 			return EXIT_USAGE;
-		if (!taken &&
-		    !common_option(&x->common, &cmd_extract, option, optarg))
+		if (option == OPT_SALVAGE)
+			x->common.salvage = true;
+		else if (!taken && !common_option(&x->common, &cmd_extract,
+						  option, optarg))
 			return usage_error(&cmd_extract, NULL);
 	}
 	if (argc - optind != (x->wish.tar ? 1 : 2))

@@ -300,7 +300,8 @@ static void print_text(const struct salvage *s)
 	print_entries(s);
 	print_lost(s);
 	puts("\nTo see and to copy what there is:\n"
-	     "  larderfs -o salvage BACKUP MOUNTPOINT");
+	     "  larderfs -o salvage BACKUP MOUNTPOINT\n"
+	     "  larder extract --salvage BACKUP DEST");
 }
 
 static json_object *make_kinds(const struct salvage *s)

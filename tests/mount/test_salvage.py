@@ -516,6 +516,35 @@ def all_lists_deleted(shape):
         done.stdout
 
 
+def contents(folder):
+    """{path: hash of the content} of the files that can be read."""
+    found = {}
+    for top, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(top, name)
+            with contextlib.suppress(OSError):
+                if not os.path.islink(path):
+                    found[os.path.relpath(path, folder)] = hash(read(path))
+    return found
+
+
+@case_for(SHAPES)
+def what_a_mount_shows_can_be_extracted(shape):
+    out, b = made(shape)
+    if b.shape.db:
+        zero_pages(out, [1])
+    else:
+        patch(f"{out}/Manifest.mbdb", 4096, bytes(4096))
+    before, to = snapshot(out), new_path("rescued")
+    done = larder("extract", "--salvage", "--passfile", PASSFILE, out, to)
+    equal(done.returncode, 0, done.stderr)
+    with salvaged(out) as m:
+        want = contents(m.path)
+        equal(contents(to), want)
+        assert len(want) > 100, len(want)
+    equal(changes(before, snapshot(out)), [], "changed in the backup")
+
+
 # --- property lists -------------------------------------------------------------
 
 @case_for([(shape, how) for shape in SHAPES for how in ("missing", "damaged")])
