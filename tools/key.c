@@ -48,6 +48,8 @@ static int make_key(const char *path, const char *to, const struct common *c,
 	/* a key that does not open the backup is not worth a file */
 	rc = unlock_derive(b, &c->unlock, key, err);
 	if (rc == 0)
+		rc = mb_backup_unlock(b, key, err);
+	if (rc == 0)
 		rc = key_file_write(to, b, key, err);
 	explicit_bzero(key, sizeof(key));
 	if (rc < 0)

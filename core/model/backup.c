@@ -326,10 +326,11 @@ static int detect(struct mb_backup *b, const struct manifest_plist *plist,
 	bool plain;
 
 	b->info.encrypted = plist->encrypted;
-	if (b->manifest_fd < 0) { /* to be checked: the one that it had */
-		b->info.format = plist->version > 0 && plist->version < 10 ?
-					 MB_FORMAT_MBDB :
-					 MB_FORMAT_DB;
+	if (b->manifest_fd < 0) { /* there is none: the one that it had */
+		b->places.flat_first =
+			plist->version > 0 && plist->version < 10;
+		b->info.format =
+			b->places.flat_first ? MB_FORMAT_MBDB : MB_FORMAT_DB;
 		return 0;
 	}
 	if (mbdb && (!db || (plist->version > 0 && plist->version < 10))) {
@@ -425,14 +426,12 @@ static int look(struct mb_backup *b, int list_fd, struct manifest_plist *plist,
 		struct mb_err *err)
 {
 	int has_plist = read_plist(b, list_fd, plist, err);
-	int rc = 0;
+	int rc;
 
 	if (has_plist < 0)
 		return has_plist;
-	b->info.encrypted = plist->encrypted;
-	if (b->manifest_fd >= 0)
-		rc = tolerate(b, &b->bad_manifest,
-			      detect(b, plist, has_plist, err), err);
+	rc = tolerate(b, &b->bad_manifest, detect(b, plist, has_plist, err),
+		      err);
 	if (rc == 0 && b->salvage && !has_plist)
 		rc = backup_judge_encryption(b, err);
 	/* each file's key was in its record */

@@ -133,11 +133,13 @@ int unlock_derive(struct mb_backup *backup, const struct unlock_source *source,
 		rc = key_file_read(source->keyfile, backup, key, err);
 	else
 		rc = derive(backup, source, &password, key, err);
-	if (rc == 0)
-		rc = mb_backup_unlock(backup, key, err);
+	if (rc < 0)
+		return rc;
+	rc = mb_backup_unlock(backup, key, err);
 	if (rc == 0)
 		remember(backup, source, key);
-	return rc;
+	/* it fits; of what is damaged, whoever unlocks with it is told */
+	return rc == -EBADMSG ? 0 : rc;
 }
 
 /* Nobody is asked for a password that opens nothing. */
@@ -177,6 +179,8 @@ int unlock(struct mb_backup *backup, const struct unlock_source *source,
 	if (!needs_unlocking(backup))
 		return 0;
 	rc = unlock_derive(backup, source, key, err);
+	if (rc == 0)
+		rc = mb_backup_unlock(backup, key, err);
 	explicit_bzero(key, sizeof(key));
 	return rc;
 }

@@ -40,14 +40,15 @@ int unlock_remembered(struct mb_backup *backup,
 		      uint8_t key[MB_DERIVED_KEY_LEN]);
 
 /*
- * unlock_derive - unlock, and say with which derived key
+ * unlock_derive - a derived key that fits
  *
  * The key is from the first that is there of: key file, password file,
  * command, LARDER_PASSFILE, what is remembered, terminal. That it cannot be
- * remembered is said on standard error, and is no failure.
+ * remembered is said on standard error, and is no failure. The backup is
+ * unlocked with it, unless its key bag is damaged: mb_backup_unlock says that.
  *
  * Returns 0; -ENOKEY if there is none; -EKEYREJECTED if the key file is
- * another backup's, or the password is wrong; -EIO; -EBADMSG.
+ * another backup's, or the password is wrong; -EIO; -EINVAL.
  */
 int unlock_derive(struct mb_backup *backup, const struct unlock_source *source,
 		  uint8_t key[MB_DERIVED_KEY_LEN], struct mb_err *err);
