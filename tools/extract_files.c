@@ -104,7 +104,8 @@ static int make_folder(const struct filling *f, struct extract_folder *folder,
 			folder->existed = true;
 			return 0;
 		}
-		if (!f->x->wish.overwrite || attempt)
+		if (!f->x->wish.overwrite || attempt ||
+		    (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode)))
 			return -ENOTDIR;
 		if (unlinkat(at, name, 0) < 0)
 			return -errno;

@@ -472,6 +472,10 @@ static int find_place(struct extract *x, struct place *p, struct mb_err *err)
 		return errno == ENOENT ? 0 : file_failed(x, -errno, err);
 	if (S_ISDIR(st.st_mode))
 		return file_failed(x, -EISDIR, err);
+	if (!S_ISREG(st.st_mode) && x->wish.overwrite)
+		return mb_err_set(err, -EEXIST,
+				  "%s is no file, and is not replaced",
+				  x->wish.tar);
 	if (!x->wish.overwrite)
 		return mb_err_set(
 			err, -EEXIST,

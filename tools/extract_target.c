@@ -81,6 +81,9 @@ static int make_way(struct extract_target *t, const struct stat *st)
 		return -EISDIR;
 	if (!t->dest->resumed && !t->x->wish.overwrite)
 		return -EEXIST;
+	/* somebody may sit at the other end of anything else */
+	if (!S_ISREG(st->st_mode) && !S_ISLNK(st->st_mode))
+		return -EEXIST;
 	/* what another file system holds cannot be renamed over */
 	if (t->x->wish.overwrite && st->st_dev == t->folder->dev) {
 		struct stat work;
