@@ -514,8 +514,27 @@ static int into_file(struct extract *x, struct mb_err *err)
 	return rc;
 }
 
+/* A device or a pipe, also one that a link leads to: as standard output. */
+static bool is_stream(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 &&
+	       (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode) ||
+		S_ISFIFO(st.st_mode));
+}
+
+static int into_stream(struct extract *x, struct mb_err *err)
+{
+	mb_auto(close) int fd =
+		open(x->wish.tar, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+
+	return fd < 0 ? file_failed(x, -errno, err) : write_archive(x, fd, err);
+}
+
 int extract_tar(struct extract *x, struct mb_err *err)
 {
-	return strcmp(x->wish.tar, "-") ? into_file(x, err) :
-					  write_archive(x, STDOUT_FILENO, err);
+	if (!strcmp(x->wish.tar, "-"))
+		return write_archive(x, STDOUT_FILENO, err);
+	return is_stream(x->wish.tar) ? into_stream(x, err) : into_file(x, err);
 }

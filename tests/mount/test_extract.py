@@ -395,6 +395,32 @@ def an_archive_replaces_nothing_unless_told_and_leaves_nothing_half_done():
 
 
 @case
+def a_device_or_pipe_is_written_to_and_never_replaced():
+    backup, place = backup_for_edits("db-plain"), new_dir("place")
+    os.mknod(place + "/null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    os.symlink("null", place + "/link")
+    os.symlink("nothing", place + "/dangling")
+    os.mkfifo(place + "/pipe")
+    before = snapshot_of_links(place)
+    for options in ((), ("--overwrite",)):
+        for name in ("null", "link"):
+            done = larder("extract", "--quiet", *options, "--tar",
+                          f"{place}/{name}", backup)
+            equal((done.returncode, done.stderr), (0, ""))
+        equal(larder("extract", "--quiet", *options, "--tar",
+                     f"{place}/dangling", backup).returncode, 1)
+        with subprocess.Popen([LARDER, "extract", "--quiet", *options, "--tar",
+                               place + "/pipe", backup],
+                              env=environment()) as process:
+            data = read(place + "/pipe")
+            equal(process.wait(30), 0)
+        assert HELLO in members(save(new_path("tar"), data))
+    after = snapshot_of_links(place)
+    equal({name: entry[::2] for name, entry in before.items()},
+          {name: entry[::2] for name, entry in after.items()})
+
+
+@case
 def a_reader_that_goes_away_ends_it():
     argv = [LARDER, "extract", "--quiet", "--tar", "-", large("db-plain")[0]]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, env=environment(),
@@ -480,6 +506,21 @@ def overwriting_writes_into_no_file_that_others_share():
 def mtime_of(expect, path):
     line, = (line for line in expect_of(expect) if line["path"] == path)
     return 2 * (line["mtime_ns"],)
+
+
+@case
+def overwriting_replaces_nothing_but_files_and_links():
+    backup, out = backup_for_edits("db-plain"), new_dir("out")
+    os.makedirs(f"{out}/{APP}/Documents")
+    os.mkfifo(f"{out}/{HELLO}")
+    os.mkfifo(f"{out}/HomeDomain")
+    before = snapshot_of_links(out)
+    _, _, events = extract(backup, "--overwrite", out=out, status=1)
+    equal({e["path"] for e in events if e["event"] == "failed"},
+          {HELLO, "HomeDomain"})
+    after = snapshot_of_links(out)
+    for path in (f"{out}/{HELLO}", f"{out}/HomeDomain"):
+        equal(after[path], before[path])
 
 
 @case
