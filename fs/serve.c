@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,6 +103,19 @@ static int loop(struct fuse_session *session)
 	return rc;
 }
 
+/* libfuse takes a signal while it mounts for a failure: it waits until then. */
+static int mount_whole(struct fuse_session *session, const char *mountpoint)
+{
+	sigset_t all, before;
+	int rc;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = fuse_session_mount(session, mountpoint);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return rc;
+}
+
 static int mount_and_loop(struct mount *m, const char *mountpoint)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
@@ -118,7 +132,7 @@ static int mount_and_loop(struct mount *m, const char *mountpoint)
 	data_init(m);
 	if (fuse_set_signal_handlers(session) < 0)
 		goto out_destroy;
-	if (fuse_session_mount(session, mountpoint) < 0) {
+	if (mount_whole(session, mountpoint) < 0) {
 		log_line("cannot mount on %s", mountpoint);
 		goto out_handlers;
 	}
