@@ -12,18 +12,6 @@
 
 enum event { SAME, ADDED, REMOVED, CHANGED };
 
-static const char *type_name(enum mb_type type)
-{
-	switch (type) {
-	case MB_DIR:
-		return "folder";
-	case MB_LINK:
-		return "link";
-	default:
-		return "file";
-	}
-}
-
 static enum event event_of(const struct comparison *one)
 {
 	if (!one->node[0])

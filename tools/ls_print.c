@@ -17,18 +17,6 @@ struct row {
 	char sha256[2 * MB_SHA256_LEN + 1]; /* "": none */
 };
 
-static const char *type_name(enum mb_type type)
-{
-	switch (type) {
-	case MB_DIR:
-		return "folder";
-	case MB_LINK:
-		return "link";
-	default:
-		return "file";
-	}
-}
-
 static void permissions_text(char out[11], enum mb_type type, uint32_t mode)
 {
 	static const char letters[] = "rwxrwxrwx";

@@ -32,6 +32,18 @@ void print_name(const char *name, size_t len)
 	}
 }
 
+const char *type_name(enum mb_type type)
+{
+	switch (type) {
+	case MB_DIR:
+		return "folder";
+	case MB_LINK:
+		return "link";
+	default:
+		return "file";
+	}
+}
+
 void format_bytes(char *out, size_t size, uint64_t bytes)
 {
 	static const char *const units[] = {

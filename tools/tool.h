@@ -108,6 +108,8 @@ MB_DEFINE_AUTO(struct mb_backup, mb_backup_free)
 
 /* Bytes as text: controls, and what is no UTF-8, as \ooo. */
 void print_name(const char *name, size_t len);
+/* "file", "folder", "link" */
+const char *type_name(enum mb_type type);
 /* "1.4 GB" */
 void format_bytes(char *out, size_t size, uint64_t bytes);
 /* "2024-06-15 10:00:00 +0000", in local time */

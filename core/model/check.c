@@ -70,21 +70,10 @@ int check_open_payload(struct check *c, const struct mb_record *rec,
 	uint8_t key[KEY_LEN];
 	int rc = 0;
 
-	if (decrypted) {
-		if (rec->wrapped_key_len != STORED_KEY_LEN)
-			return mb_err_set(err, -EBADMSG,
-					  "its key is not %d bytes long",
-					  STORED_KEY_LEN);
-		rc = keyring_unwrap(&c->b->keyring, key, rec->wrapped_key,
-				    rec->protection_class);
-	}
-	if (rc == -ENOKEY)
-		return mb_err_set(
-			err, rc,
-			"no key for protection class %u in the key bag",
-			le32_at(rec->wrapped_key));
+	if (decrypted)
+		rc = backup_unwrap_file_key(c->b, rec, key, err);
 	if (rc < 0)
-		return mb_err_set(err, rc, "its key is damaged");
+		return rc;
 	rc = payload_find(out, &c->b->places, rec->file_id,
 			  decrypted ? key : NULL);
 	crypto_wipe(key, sizeof(key));

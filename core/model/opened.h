@@ -73,6 +73,16 @@ int backup_open(struct mb_backup **out, const char *path,
 void backup_note(struct mb_backup *backup, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/*
+ * backup_unwrap_file_key - the key of a record's payload
+ *
+ * Returns 0; -ENOKEY if the key bag lacks the class; -EBADMSG if the key is
+ * damaged.
+ */
+int backup_unwrap_file_key(const struct mb_backup *backup,
+			   const struct mb_record *rec, uint8_t key[KEY_LEN],
+			   struct mb_err *err);
+
 /* The same of a damage; kept if the backup is being salvaged. */
 void backup_flaw(struct mb_backup *backup, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

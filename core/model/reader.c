@@ -13,6 +13,26 @@ struct mb_reader {
 
 MB_DEFINE_AUTO(struct mb_reader, mb_reader_free)
 
+int backup_unwrap_file_key(const struct mb_backup *b,
+			   const struct mb_record *rec, uint8_t key[KEY_LEN],
+			   struct mb_err *err)
+{
+	int rc;
+
+	if (rec->wrapped_key_len != STORED_KEY_LEN)
+		return mb_err_set(err, -EBADMSG,
+				  "file key is not %d bytes long",
+				  STORED_KEY_LEN);
+	rc = keyring_unwrap(&b->keyring, key, rec->wrapped_key,
+			    rec->protection_class);
+	if (rc == -ENOKEY)
+		return mb_err_set(
+			err, rc,
+			"no key for protection class %u in the key bag",
+			le32_at(rec->wrapped_key));
+	return rc < 0 ? mb_err_set(err, rc, "file key is damaged") : 0;
+}
+
 /* 1: @key is filled; 0: the payload is plain */
 static int file_key(struct mb_backup *b, const struct mb_record *rec,
 		    uint8_t key[KEY_LEN], struct mb_err *err)
@@ -30,20 +50,8 @@ static int file_key(struct mb_backup *b, const struct mb_record *rec,
 		return rec->damage ?
 			       mb_err_set(err, -EBADMSG, "%s", rec->damage) :
 			       0;
-	if (rec->wrapped_key_len != STORED_KEY_LEN)
-		return mb_err_set(err, -EBADMSG,
-				  "file key is not %d bytes long",
-				  STORED_KEY_LEN);
-	rc = keyring_unwrap(&b->keyring, key, rec->wrapped_key,
-			    rec->protection_class);
-	if (rc == -ENOKEY)
-		return mb_err_set(
-			err, rc,
-			"no key for protection class %u in the key bag",
-			le32_at(rec->wrapped_key));
-	if (rc < 0)
-		return mb_err_set(err, rc, "file key is damaged");
-	return 1;
+	rc = backup_unwrap_file_key(b, rec, key, err);
+	return rc < 0 ? rc : 1;
 }
 
 /* Why a payload cannot be had. */
