@@ -143,6 +143,7 @@ def fill(b):
     add("grew.txt", letters(rng, 5000), size=1000)
     add("grew a little.txt", letters(rng, 29), size=20)
     add("grew to the last byte.txt", letters(rng, 31), size=20)
+    add("shrank by its digest.txt", letters(rng, 700), size=6000, digest=True)
     if b.shape.encrypted:
         add("shrank.txt", letters(rng, 700), size=6000)
         add("shrank a little.txt", letters(rng, 20), size=29)

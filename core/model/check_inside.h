@@ -86,6 +86,30 @@ int check_open_payload(struct check *c, const struct mb_record *rec,
 int check_collect(struct check *c, struct mb_err *err);
 int check_records(struct check *c, struct mb_err *err);
 
+/* the item by which a record's payload is found, or NULL */
+struct check_item *check_payload_item(const struct check *c, const char *hex_id,
+				      int64_t handle);
+
+/* check_lengths.c */
+struct odd_length;
+struct check_odd {
+	struct check *c;
+	struct odd_length *list; /* the owner frees it */
+	size_t count, cap;
+};
+/*
+ * check_length - can a payload be what the record says?
+ *
+ * Returns 1; 0 if it cannot, which has been or will be said; an error.
+ */
+int check_length(struct check_odd *odd, const struct mb_record *rec,
+		 int64_t handle, int64_t stored_len);
+/* check_say_odd - what became of those whose lengths are odd */
+int check_say_odd(struct check_odd *odd);
+/* A payload's path below the folder, where it is or should be; NULL */
+const char *check_place_of(const struct check *c, const struct mb_record *rec,
+			   char out[64]);
+
 /* check_folder.c */
 /* A copy that another tool decrypted has none of the device's own lists. */
 bool check_is_bare_copy(const struct mb_backup *b);

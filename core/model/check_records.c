@@ -6,7 +6,6 @@
  * place is computed from its domain and path.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,8 +67,8 @@ static int add_item(struct check *c, const char *hex_id, enum mb_type type,
 	return 0;
 }
 
-static struct check_item *find_payload_item(const struct check *c,
-					    const char *hex_id, int64_t handle)
+struct check_item *check_payload_item(const struct check *c, const char *hex_id,
+				      int64_t handle)
 {
 	uint8_t id[SHA1_LEN];
 	size_t at, end;
@@ -164,25 +163,12 @@ int check_collect(struct check *c, struct mb_err *err)
 
 /* --- second pass: places -------------------------------------------------- */
 
-/*
- * A payload whose length is not the one that its record makes. Two of these
- * may be each other's.
- */
-struct odd_length {
-	int64_t stored, expected; /* bytes; of encrypted ones, blocks */
-	int64_t handle;
-	bool keyed;
-	enum { ODD_NOTE, ODD_UNJUDGED, ODD_DAMAGED } verdict;
-	size_t other; /* index of whose payload it fits; or SIZE_MAX */
-};
-
 struct second_pass {
 	struct check *c;
 	/* the folder that was looked up last, "domain-path", and what it is */
 	struct buf above;
 	enum { ABOVE_FOLDER, ABOVE_MISSING, ABOVE_NO_FOLDER } above_is;
-	struct odd_length *odd;
-	size_t odd_count, odd_cap;
+	struct check_odd odd;
 };
 
 /* Which of several records for one place counts: by its ID, else the first. */
@@ -334,112 +320,6 @@ static bool is_possible_domain(struct mb_slice domain)
 
 /* --- second pass: payloads ------------------------------------------------ */
 
-static int add_odd(struct second_pass *p, const struct odd_length *odd)
-{
-	if (p->odd_count == p->odd_cap) {
-		size_t cap = p->odd_cap ? 2 * p->odd_cap : 64;
-		void *list = reallocarray(p->odd, cap, sizeof(*p->odd));
-
-		if (!list)
-			return -ENOMEM;
-		p->odd = list;
-		p->odd_cap = cap;
-	}
-	p->odd[p->odd_count++] = *odd;
-	return 0;
-}
-
-/* As it is below the folder, for whoever wants to look. */
-static const char *place_of(const struct check *c, const struct mb_record *rec,
-			    char out[64])
-{
-	struct payload_place place;
-
-	if (!rec->file_id[0])
-		return NULL;
-	if (payload_locate(&place, &c->b->places, rec->file_id) == -ENOENT)
-		snprintf(out, 64, c->b->places.flat_first ? "%s" : "%.2s/%s",
-			 rec->file_id, rec->file_id);
-	else
-		snprintf(out, 64, "%s", place.path);
-	return out;
-}
-
-/* The payload by its padding, where its length tells nothing. */
-static int judge_by_padding(struct check *c, const struct mb_record *rec)
-{
-	mb_auto(payload_free) struct payload *p = NULL;
-	struct payload_extent extent;
-	int rc;
-
-	if (!check_has_keys(c))
-		return ODD_UNJUDGED;
-	/* a key that does not open is the business of the content level */
-	rc = check_open_payload(c, rec, true, &p, NULL);
-	if (rc < 0)
-		return ODD_UNJUDGED;
-	rc = payload_measure(p, rec->size, &extent);
-	return rc < 0 || extent.damage[0] ? ODD_DAMAGED : ODD_NOTE;
-}
-
-static int64_t cipher_blocks(int64_t size)
-{
-	return size / BLOCK_LEN + 1;
-}
-
-/*
- * Returns 1 if the payload can be what the record says; 0 if that is open, or
- * damage; an error.
- */
-static int judge_length(struct second_pass *p, const struct mb_record *rec,
-			int64_t handle, int64_t stored_len)
-{
-	struct check *c = p->c;
-	struct odd_length odd = {
-		.stored = stored_len,
-		.expected = rec->size,
-		.handle = handle,
-		.keyed = check_is_keyed(c, rec),
-		.verdict = stored_len < rec->size ? ODD_DAMAGED : ODD_NOTE,
-		.other = SIZE_MAX,
-	};
-	char place[64];
-	int rc;
-
-	if (stored_len == rec->size && !odd.keyed)
-		return 1;
-	if (odd.keyed && stored_len % BLOCK_LEN == 0 &&
-	    stored_len / BLOCK_LEN == cipher_blocks(rec->size))
-		return 1;
-	/* few are odd, so that a digest may settle it at once */
-	rc = check_fits_digest(c, rec);
-	if (rc < 0)
-		return rc;
-	if (rc && !odd.keyed)
-		odd.verdict = ODD_NOTE;
-	if (!odd.keyed) {
-		rc = add_odd(p, &odd);
-		return rc < 0 ? rc : odd.verdict == ODD_NOTE;
-	}
-	if (!stored_len && !rec->size)
-		return 1;
-	if (stored_len % BLOCK_LEN) { /* whatever a digest says */
-		check_say(
-			c, CHECK_FINDING(STRUCTURE, "length"), rec,
-			place_of(c, rec, place),
-			"cut off: its %lld stored bytes are not a whole number of cipher blocks",
-			(long long)stored_len);
-		return 0;
-	}
-	odd.stored = stored_len / BLOCK_LEN;
-	odd.expected = cipher_blocks(rec->size);
-	odd.verdict = rc	 ? ODD_NOTE :
-		      stored_len ? judge_by_padding(c, rec) :
-				   ODD_DAMAGED;
-	rc = add_odd(p, &odd);
-	return rc < 0 ? rc : odd.verdict != ODD_DAMAGED;
-}
-
 /* -ENOENT if it is missing, which is not said; 1 if it is to be read; 0 */
 static int check_presence(struct second_pass *p, const struct mb_record *rec,
 			  int64_t handle)
@@ -463,7 +343,7 @@ static int check_presence(struct second_pass *p, const struct mb_record *rec,
 	}
 	atomic_fetch_add(&c->counts->payloads, 1);
 	atomic_fetch_add(&c->counts->payload_bytes, (uint64_t)place.stored_len);
-	return judge_length(p, rec, handle, place.stored_len);
+	return check_length(&p->odd, rec, handle, place.stored_len);
 }
 
 static int check_payload(struct second_pass *p, const struct mb_record *rec,
@@ -481,11 +361,12 @@ static int check_payload(struct second_pass *p, const struct mb_record *rec,
 		return 0; /* said with what is wrong with the record */
 	if (rc == -ENOENT) {
 		check_say(c, CHECK_FINDING(STRUCTURE, "missing"), rec,
-			  place_of(c, rec, place), "its payload is missing");
+			  check_place_of(c, rec, place),
+			  "its payload is missing");
 		return 0;
 	}
 	if (rc == 1) {
-		item = find_payload_item(c, rec->file_id, handle);
+		item = check_payload_item(c, rec->file_id, handle);
 		if (item)
 			item->bits |= ITEM_READ;
 	}
@@ -571,173 +452,17 @@ static int check_row(void *arg, const struct manifest_row *row)
 	return rc;
 }
 
-/* --- payloads of odd lengths ---------------------------------------------- */
-
-static int compare_lengths(const void *va, const void *vb)
-{
-	const struct odd_length *a = va, *b = vb;
-
-	if (a->keyed != b->keyed)
-		return a->keyed - b->keyed;
-	if (a->stored != b->stored)
-		return a->stored < b->stored ? -1 : 1;
-	if (a->expected != b->expected)
-		return a->expected < b->expected ? -1 : 1;
-	return (a->handle > b->handle) - (a->handle < b->handle);
-}
-
-/* The only one with these lengths; SIZE_MAX if there is none, or several. */
-static size_t find_only(const struct second_pass *p, bool keyed, int64_t stored,
-			int64_t expected)
-{
-	struct odd_length want = {
-		.keyed = keyed,
-		.stored = stored,
-		.expected = expected,
-		.handle = INT64_MIN,
-	};
-	size_t low = 0, high = p->odd_count;
-	const struct odd_length *o;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (compare_lengths(&p->odd[middle], &want) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	o = &p->odd[low];
-	if (low == p->odd_count || o->keyed != keyed || o->stored != stored ||
-	    o->expected != expected)
-		return SIZE_MAX;
-	if (low + 1 < p->odd_count && o[1].keyed == keyed &&
-	    o[1].stored == stored && o[1].expected == expected)
-		return SIZE_MAX;
-	return low;
-}
-
-/*
- * Two files that changed while they were backed up could have just these
- * lengths, but then the padding of both is right.
- */
-static void find_swapped(struct second_pass *p)
-{
-	for (size_t i = 0; i < p->odd_count; i++) {
-		struct odd_length *a = &p->odd[i];
-		size_t other;
-
-		if (find_only(p, a->keyed, a->stored, a->expected) != i)
-			continue;
-		other = find_only(p, a->keyed, a->expected, a->stored);
-		if (other == SIZE_MAX || (a->verdict == ODD_NOTE &&
-					  p->odd[other].verdict == ODD_NOTE))
-			continue;
-		a->other = other;
-	}
-}
-
-static int say_swapped(struct second_pass *p, const struct odd_length *odd,
-		       const struct mb_record *rec)
-{
-	mb_auto(mb_record_release) struct mb_record other = { 0 };
-	struct check_item *item;
-	char place[64];
-	int rc;
-
-	rc = manifest_audit_get(p->c->audit, p->odd[odd->other].handle, &other,
-				NULL);
-	if (rc == -ENOMEM)
-		return rc;
-	check_say(
-		p->c, CHECK_FINDING(STRUCTURE, "swapped"), rec,
-		place_of(p->c, rec, place),
-		"its payload is as long as that of %.*s/%.*s should be, and the other way round: swapped",
-		(int)other.domain.len, other.domain.ptr, (int)other.path.len,
-		other.path.ptr);
-	item = find_payload_item(p->c, rec->file_id, odd->handle);
-	if (item)
-		item->bits &= (uint8_t)~ITEM_READ;
-	return 0;
-}
-
-static void say_odd(struct second_pass *p, const struct odd_length *odd,
-		    const struct mb_record *rec)
-{
-	int64_t unit = odd->keyed ? BLOCK_LEN : 1;
-	char place[64];
-
-	place_of(p->c, rec, place);
-	if (odd->verdict == ODD_UNJUDGED) {
-		atomic_fetch_add(&p->c->counts->unjudged_lengths, 1);
-	} else if (odd->verdict == ODD_DAMAGED) {
-		check_say(
-			p->c, CHECK_FINDING(STRUCTURE, "length"), rec, place,
-			odd->stored < odd->expected ?
-				"cut off: %lld bytes are stored instead of %lld" :
-				"%lld bytes are stored instead of %lld, and their end is no padding",
-			(long long)(odd->stored * unit),
-			(long long)(odd->expected * unit));
-	} else if (!odd->keyed && p->c->b->info.encrypted) {
-		/* an encrypted one would be as long */
-		bool fits =
-			odd->stored == cipher_blocks(odd->expected) * BLOCK_LEN;
-
-		check_say(
-			p->c,
-			fits ? CHECK_FINDING(STRUCTURE, "key") :
-			       CHECK_NOTE(STRUCTURE, "size"),
-			rec, place,
-			fits ? "its record has no key, and its payload is encrypted" :
-			       "%lld bytes are stored instead of %lld",
-			(long long)odd->stored, (long long)odd->expected);
-	} else if (!odd->keyed) {
-		check_say(
-			p->c, CHECK_NOTE(STRUCTURE, "size"), rec, place,
-			"%lld bytes are stored instead of %lld: it changed while it was backed up",
-			(long long)odd->stored, (long long)odd->expected);
-	} else if (p->c->wish->level < MB_CHECK_CONTENT) {
-		/* the content level says it more exactly */
-		check_say(
-			p->c, CHECK_NOTE(STRUCTURE, "size"), rec, place,
-			"%lld bytes are stored instead of %lld: it changed while it was backed up",
-			(long long)(odd->stored * BLOCK_LEN),
-			(long long)(odd->expected * BLOCK_LEN));
-	}
-}
-
-static int say_odd_lengths(struct second_pass *p)
-{
-	mb_auto(mb_record_release) struct mb_record rec = { 0 };
-	int rc = 0;
-
-	if (p->odd_count)
-		qsort(p->odd, p->odd_count, sizeof(*p->odd), compare_lengths);
-	find_swapped(p);
-	for (size_t i = 0; i < p->odd_count && rc == 0; i++) {
-		rc = manifest_audit_get(p->c->audit, p->odd[i].handle, &rec,
-					NULL);
-		if (rc < 0)
-			rc = rc == -ENOMEM || rc == -ECANCELED ? rc : 0;
-		else if (p->odd[i].other != SIZE_MAX)
-			rc = say_swapped(p, &p->odd[i], &rec);
-		else
-			say_odd(p, &p->odd[i], &rec);
-	}
-	return rc;
-}
-
 int check_records(struct check *c, struct mb_err *err)
 {
-	struct second_pass p = { .c = c };
+	struct second_pass p = { .c = c, .odd = { .c = c } };
 	struct mb_err loss;
 	bool lost;
 	int rc;
 
 	rc = manifest_audit_each(c->audit, check_row, &p, &lost, &loss);
 	if (rc == 0)
-		rc = say_odd_lengths(&p);
+		rc = check_say_odd(&p.odd);
 	buf_release(&p.above);
-	free(p.odd);
+	free(p.odd.list);
 	return rc < 0 ? mb_err_set(err, rc, "%s", strerror(-rc)) : 0;
 }
