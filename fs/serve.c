@@ -143,10 +143,10 @@ static int mount_and_loop(struct mount *m, const char *mountpoint)
 	/* a signal is a way to end it, not a failure */
 	rc = loop(session) < 0 ? EXIT_FAILED : EXIT_FINE;
 	fuse_session_unmount(session);
-	data_end(m);
 out_handlers:
 	fuse_remove_signal_handlers(session);
 out_destroy:
+	data_end(m);
 	fuse_session_destroy(session);
 	return rc;
 }
