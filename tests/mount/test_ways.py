@@ -457,6 +457,8 @@ def looking_ahead_changes_nothing_of_what_is_seen(shape):
 
 @case
 def a_domain_that_nobody_enters_stays_unread():
+    if SANITIZED:
+        raise Skip("the memory is mostly the sanitizer's")
     with mounted(golden("db-encrypted")) as m:
         before = resident_kib(m)
         for _ in range(3):
@@ -475,11 +477,12 @@ def whoever_reads_when_it_ends_gets_an_error(name):
     for _ in range(8):
         with mounted(backup) as m:
             readers = [subprocess.Popen(
-                ["sh", "-c", 'while cat "$0" >/dev/null; do :; done',
+                ["sh", "-c", 'while cat "$0" >/dev/null; do echo; done',
                  m.inside("CameraRollDomain/Media", path)],
-                stderr=subprocess.DEVNULL)
+                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
                 for path in ("film.MOV", "film that is none.bin")]
-            time.sleep(0.05)
+            for reader in readers:      # in the midst of it
+                reader.stdout.readline()
             os.kill(m.pid, getattr(signal, name))
             for reader in readers:
                 reader.wait(20)
