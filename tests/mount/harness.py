@@ -294,6 +294,12 @@ def kill_all(pids):
             os.kill(pid, signal.SIGKILL)
 
 
+def processor_seconds(pid):
+    """What a process has computed so far: it is at work, not only there."""
+    fields = read(f"/proc/{pid}/stat", "r").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 # --- mounts ------------------------------------------------------------------
 
 def unescape(field):

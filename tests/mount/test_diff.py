@@ -1029,7 +1029,7 @@ def an_interrupt_ends_it():
             [LARDER, "diff", *paths], env=environment(),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True)
-        time.sleep(1)
+        wait_until(lambda: processor_seconds(process.pid) > 0.3, "comparing")
         equal(process.poll(), None)
         process.send_signal(sig)
         start = time.monotonic()

@@ -717,7 +717,9 @@ def it_is_for_a_time():
         # from now on, also without the password
         u("ls", "--remember=2s", backup)
         u("ls", backup)
-        time.sleep(2.5)
+        wait_until(lambda: execute(
+            *u.argv("ls", backup), env=u.env,
+            start_new_session=True).returncode, "the end of the time", 10)
         u.fails(13, "ls", backup)
         for bad in ("", "x", "0", "-1", "1w", "8hh", "31d", "99999999999h"):
             u.fails(2, "ls", "--remember=" + bad, backup)

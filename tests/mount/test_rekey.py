@@ -426,7 +426,7 @@ def ctrl_c_while_the_keys_are_derived_changes_nothing():
          "--iterations", "150000000", backup], env=environment(),
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE)
-    time.sleep(0.5)
+    wait_until(lambda: processor_seconds(process.pid) > 0.3, "deriving")
     assert process.poll() is None, process.stderr.read()
     process.send_signal(signal.SIGINT)
     equal(process.wait(10), 5)
