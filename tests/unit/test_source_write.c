@@ -351,17 +351,25 @@ CASE(a_target_that_differs_is_found)
 	struct pair p = make_pair(false, true);
 	struct timespec times[2] = { { .tv_sec = EXAMPLE_TIME },
 				     { .tv_sec = EXAMPLE_TIME } };
-	char path[300];
+	char path[300], folder[280];
+	struct timespec before[2];
+	struct stat st;
 
+	snprintf(folder, sizeof(folder), "%s/HomeDomain", p.copy);
 	snprintf(path, sizeof(path), "%s/HomeDomain/new", p.copy);
 	CHECK_INT(symlink("one", path), 0);
 	utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
 	must_scan(p.copy, NULL);
 	make(SIZE_MAX);
 	CHECK_INT(compare(), 0);
+	/* the folder stays as it is: its time is not what is to be found */
+	CHECK_INT(stat(folder, &st), 0);
+	before[0] = st.st_atim;
+	before[1] = st.st_mtim;
 	unlink(path);
 	CHECK_INT(symlink("two", path), 0);
 	utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
+	CHECK_INT(utimensat(AT_FDCWD, folder, before, 0), 0);
 	CHECK_INT(compare(), -EIO);
 	CHECK(strstr(now.err.text, "its target differs"));
 	leave_made();
