@@ -153,16 +153,9 @@ static void look_at_fuse(struct doctor *d)
 
 static void look_for_larderfs(struct doctor *d)
 {
-	char self[PATH_MAX], beside[PATH_MAX + 16];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
+	char beside[PATH_MAX + 16];
 
-	self[n < 0 ? 0 : n] = '\0';
-	slash = strrchr(self, '/');
-	if (slash)
-		*slash = '\0';
-	snprintf(beside, sizeof(beside), "%s/larderfs", self);
-	if (slash && access(beside, X_OK) == 0)
+	if (larderfs_beside(beside, sizeof(beside)))
 		doctor_found(d, "larderfs", FINE, NULL, "%s", beside);
 	else if (in_path("larderfs"))
 		doctor_found(d, "larderfs", FINE, NULL, "found in PATH");

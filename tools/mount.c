@@ -36,22 +36,6 @@ struct wish {
 
 /* --- larderfs ------------------------------------------------------------ */
 
-/* The one that came with us; or by its name, in PATH. */
-static void find_larderfs(char *out, size_t size)
-{
-	char self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
-
-	self[n < 0 ? 0 : n] = '\0';
-	slash = strrchr(self, '/');
-	if (slash)
-		*slash = '\0';
-	if (!slash || snprintf(out, size, "%s/larderfs", self) >= (int)size ||
-	    access(out, X_OK) < 0)
-		snprintf(out, size, "larderfs");
-}
-
 #define ARGS_MAX 16
 
 /* What was given here, passed on; no secrets are among it. */
@@ -108,7 +92,8 @@ static int run_larderfs(const char *const *args, struct mb_err *err)
 	int status, rc;
 	pid_t pid;
 
-	find_larderfs(program, sizeof(program));
+	if (!larderfs_beside(program, sizeof(program)))
+		snprintf(program, sizeof(program), "larderfs"); /* in PATH */
 	sigaction(SIGINT, &ignore, &before);
 	posix_spawnattr_init(&attr);
 	sigemptyset(&defaults);

@@ -2,10 +2,12 @@
 #include "tool.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "mb/salvage.h"
 #include "remembered.h"
@@ -142,6 +144,21 @@ int open_loaded(struct mb_backup **out, const char *path,
 	if (rc == 0)
 		*out = mb_steal(&b);
 	return rc;
+}
+
+bool larderfs_beside(char *out, size_t size)
+{
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	self[n < 0 ? 0 : n] = '\0';
+	slash = strrchr(self, '/');
+	if (!slash)
+		return false;
+	*slash = '\0';
+	return snprintf(out, size, "%s/larderfs", self) < (int)size &&
+	       access(out, X_OK) == 0;
 }
 
 int finish_output(void)

@@ -131,6 +131,9 @@ void json_add_count(json_object *o, const char *key, uint64_t value);
 /* One line on standard output; the object is used up. */
 void json_print(json_object *o);
 
+/* larderfs_beside - the driver that came with us, if it is there */
+bool larderfs_beside(char *out, size_t size);
+
 /* finish_output - flush standard output: 0, or EXIT_FAILED with a message */
 int finish_output(void);
 

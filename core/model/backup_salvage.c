@@ -276,8 +276,7 @@ static int read_pieces(struct mb_backup *b, struct manifest **m,
 static int find_pieces(struct mb_backup *b, struct manifest **m,
 		       struct ids *ids, struct mb_err *err)
 {
-	const char *name = b->info.format == MB_FORMAT_DB ? "Manifest.db" :
-							    "Manifest.mbdb";
+	const char *name = backup_manifest_name(b);
 	int rc = read_pieces(b, m, err);
 
 	if (rc == 0 && *m)

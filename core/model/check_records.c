@@ -140,8 +140,7 @@ static int know_lost_ids(struct check *c)
 
 int check_collect(struct check *c, struct mb_err *err)
 {
-	const char *name = c->b->info.format == MB_FORMAT_DB ? "Manifest.db" :
-							       "Manifest.mbdb";
+	const char *name = backup_manifest_name(c->b);
 	struct mb_err loss;
 	int rc;
 
