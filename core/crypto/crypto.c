@@ -273,57 +273,91 @@ static int unwrap_rounds(EVP_CIPHER_CTX *ctx, uint8_t a[8], uint8_t r[KEY_LEN])
 }
 
 /*
- * A context of the calling thread's for a few blocks: making one costs more
- * than they do. Between uses it holds a key of zeros.
+ * Contexts of the calling thread's for a few blocks: making one, or giving one
+ * a key, costs more than they do. That for file keys holds a key of zeros
+ * between uses; that for class keys the last one, until the thread ends or
+ * forgets it: files that are opened one after the other mostly have the same.
  */
-static pthread_key_t block_ctx_key;
-static pthread_once_t block_ctx_once = PTHREAD_ONCE_INIT;
+struct thread_ctx {
+	EVP_CIPHER_CTX *file, *class;
+	uint8_t class_key[KEY_LEN];
+};
+
+static pthread_key_t thread_ctx_key;
+static pthread_once_t thread_ctx_once = PTHREAD_ONCE_INIT;
 static const uint8_t no_key[KEY_LEN];
 
-static void block_ctx_free(void *ctx)
+static void thread_ctx_free(void *arg)
 {
-	EVP_CIPHER_CTX_free(ctx);
+	struct thread_ctx *t = arg;
+
+	EVP_CIPHER_CTX_free(t->file);
+	EVP_CIPHER_CTX_free(t->class);
+	crypto_wipe(t, sizeof(*t));
+	free(t);
 }
 
-static void make_block_ctx_key(void)
+static void make_thread_ctx_key(void)
 {
-	pthread_key_create(&block_ctx_key, block_ctx_free);
+	pthread_key_create(&thread_ctx_key, thread_ctx_free);
 }
 
-static EVP_CIPHER_CTX *block_ctx_begin(const uint8_t key[KEY_LEN])
+static struct thread_ctx *thread_ctx(void)
 {
-	EVP_CIPHER_CTX *ctx;
+	struct thread_ctx *t;
 
 	pthread_once(&fetch_once, fetch);
-	pthread_once(&block_ctx_once, make_block_ctx_key);
-	ctx = pthread_getspecific(block_ctx_key);
-	if (!ctx) {
-		ctx = wrap_ctx_new(key, 0);
-		pthread_setspecific(block_ctx_key, ctx);
-	} else if (EVP_DecryptInit_ex(ctx, NULL, NULL, key, NULL) != 1) {
-		ctx = NULL;
+	pthread_once(&thread_ctx_once, make_thread_ctx_key);
+	t = pthread_getspecific(thread_ctx_key);
+	if (t)
+		return t;
+	t = calloc(1, sizeof(*t));
+	if (t && pthread_setspecific(thread_ctx_key, t)) {
+		free(t);
+		t = NULL;
 	}
-	return ctx;
+	return t;
 }
 
-static void block_ctx_end(EVP_CIPHER_CTX *ctx)
+static EVP_CIPHER_CTX *ctx_with_key(EVP_CIPHER_CTX **ctx,
+				    const uint8_t key[KEY_LEN])
 {
-	if (ctx)
-		EVP_DecryptInit_ex(ctx, NULL, NULL, no_key, NULL);
+	if (!*ctx)
+		*ctx = wrap_ctx_new(key, 0);
+	else if (EVP_DecryptInit_ex(*ctx, NULL, NULL, key, NULL) != 1)
+		return NULL;
+	return *ctx;
+}
+
+void crypto_forget(void)
+{
+	struct thread_ctx *t;
+
+	pthread_once(&thread_ctx_once, make_thread_ctx_key);
+	t = pthread_getspecific(thread_ctx_key);
+	if (!t)
+		return;
+	pthread_setspecific(thread_ctx_key, NULL);
+	thread_ctx_free(t);
 }
 
 int crypto_unwrap(uint8_t out[KEY_LEN], const uint8_t kek[KEY_LEN],
 		  const uint8_t wrapped[WRAPPED_LEN])
 {
+	struct thread_ctx *t = thread_ctx();
 	uint8_t a[8], r[KEY_LEN];
-	EVP_CIPHER_CTX *ctx;
+	EVP_CIPHER_CTX *ctx = NULL;
 	int rc;
 
 	memcpy(a, wrapped, sizeof(a));
 	memcpy(r, wrapped + sizeof(a), sizeof(r));
-	ctx = block_ctx_begin(kek);
+	if (t && t->class && !CRYPTO_memcmp(t->class_key, kek, KEY_LEN)) {
+		ctx = t->class;
+	} else if (t) {
+		ctx = ctx_with_key(&t->class, kek);
+		memcpy(t->class_key, kek, KEY_LEN);
+	}
 	rc = ctx ? unwrap_rounds(ctx, a, r) : -EIO;
-	block_ctx_end(ctx);
 	if (rc == 0 && CRYPTO_memcmp(a, wrap_initial, sizeof(a)))
 		rc = -EKEYREJECTED;
 	if (rc == 0)
@@ -335,14 +369,16 @@ int crypto_unwrap(uint8_t out[KEY_LEN], const uint8_t kek[KEY_LEN],
 int crypto_decrypt_block(const uint8_t key[KEY_LEN],
 			 const uint8_t iv[BLOCK_LEN], uint8_t block[BLOCK_LEN])
 {
-	EVP_CIPHER_CTX *ctx = block_ctx_begin(key);
+	struct thread_ctx *t = thread_ctx();
+	EVP_CIPHER_CTX *ctx = t ? ctx_with_key(&t->file, key) : NULL;
 	int len = 0, rc = 0;
 
 	if (!ctx ||
 	    EVP_DecryptUpdate(ctx, block, &len, block, BLOCK_LEN) != 1 ||
 	    len != BLOCK_LEN)
 		rc = -EIO;
-	block_ctx_end(ctx);
+	if (ctx)
+		EVP_DecryptInit_ex(ctx, NULL, NULL, no_key, NULL);
 	for (int i = 0; i < BLOCK_LEN; i++)
 		block[i] ^= iv[i];
 	return rc;

@@ -73,6 +73,13 @@ const char *crypto_pbkdf2_path(void);
 int crypto_unwrap(uint8_t out[KEY_LEN], const uint8_t kek[KEY_LEN],
 		  const uint8_t wrapped[WRAPPED_LEN]);
 
+/*
+ * crypto_forget - wipe what the calling thread keeps of the key it unwrapped by
+ *
+ * The end of a thread does it too.
+ */
+void crypto_forget(void);
+
 /* crypto_wrap - the inverse of crypto_unwrap; 0 or -EIO */
 int crypto_wrap(uint8_t out[WRAPPED_LEN], const uint8_t kek[KEY_LEN],
 		const uint8_t key[KEY_LEN]);

@@ -272,4 +272,5 @@ int keyring_create(struct keyring *ring, struct keybag *bag,
 void keyring_wipe(struct keyring *ring)
 {
 	crypto_wipe(ring, sizeof(*ring));
+	crypto_forget();
 }
