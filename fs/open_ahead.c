@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "brief_lock.h"
+
 #define SLOTS 4
 
 /* So many files of a folder one after the other, and it goes on. */
@@ -134,7 +136,7 @@ struct open_ahead *open_ahead_new(struct mb_tree *tree, bool contents)
 		return NULL;
 	oa->tree = tree;
 	oa->contents = contents;
-	pthread_mutex_init(&oa->lock, NULL);
+	brief_lock_init(&oa->lock);
 	pthread_cond_init(&oa->work, NULL);
 	pthread_cond_init(&oa->opened, NULL);
 	/* signals are for the main thread */

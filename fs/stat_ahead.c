@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "brief_lock.h"
+
 /* A node's place is its number modulo this. */
 #define PLACES 2048
 
@@ -125,7 +127,7 @@ struct stat_ahead *stat_ahead_new(struct mb_tree *tree, enum mb_view view)
 		return NULL;
 	sa->tree = tree;
 	sa->view = view;
-	pthread_mutex_init(&sa->lock, NULL);
+	brief_lock_init(&sa->lock);
 	pthread_cond_init(&sa->work, NULL);
 	/* signals are for the main thread */
 	sigfillset(&all);

@@ -96,15 +96,14 @@ void hex_encode(char *out, const void *ptr, size_t len)
 	*out = '\0';
 }
 
+/* Without branches, which random digits would make the processor guess wrong. */
 static int hex_digit(char c)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
+	unsigned digit = (unsigned char)c - '0';
+	unsigned letter = ((unsigned char)c | 0x20) - 'a';
+
+	return (digit < 10 ? (int)digit : -1) +
+	       (letter < 6 ? (int)letter + 11 : 0);
 }
 
 bool hex_decode(uint8_t *out, size_t len, const char *hex)

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "brief_lock.h"
 #include "cleanup.h"
 #include "domain_index.h"
 #include "manifest.h"
@@ -16,6 +17,7 @@ struct manifest_db {
 	struct manifest base;
 	pthread_mutex_t lock; /* one connection, one thread at a time */
 	struct payload *payload;
+	int64_t solid_len; /* of it */
 	struct manifest_vfs *vfs;
 	sqlite3 *db;
 	sqlite3_stmt *get;
@@ -49,11 +51,9 @@ static int on_progress(void *arg)
 
 static void refill(struct manifest_db *m)
 {
-	int64_t len = payload_solid_len(m->payload);
-
-	m->budget = BUDGET_OPS(len) / STEP_OPS;
-	m->row_budget = len / ROW_MIN;
-	m->text_budget = 2 * len;
+	m->budget = BUDGET_OPS(m->solid_len) / STEP_OPS;
+	m->row_budget = m->solid_len / ROW_MIN;
+	m->text_budget = 2 * m->solid_len;
 }
 
 static int db_error(struct manifest_db *m, int sql_rc, struct mb_err *err)
@@ -580,6 +580,17 @@ static int build_index(struct manifest_db *m, struct mb_err *err)
 	return rc;
 }
 
+/*
+ * One transaction for all that is to come: otherwise each statement has one of
+ * its own, which costs as much again as to find a record.
+ */
+static int begin(struct manifest_db *m, struct mb_err *err)
+{
+	int rc = sqlite3_exec(m->db, "BEGIN", NULL, NULL, NULL);
+
+	return rc == SQLITE_OK ? 0 : db_error(m, rc, err);
+}
+
 static int prepare_all(struct manifest_db *m, bool indexed, struct mb_err *err)
 {
 	int rc;
@@ -588,6 +599,8 @@ static int prepare_all(struct manifest_db *m, bool indexed, struct mb_err *err)
 	rc = check_table(m, err);
 	if (rc == 0)
 		rc = check_columns(m, err);
+	if (rc == 0)
+		rc = begin(m, err);
 	if (rc == 0)
 		rc = prepare(m, &m->get,
 			     "SELECT fileID, domain, relativePath, flags, file "
@@ -614,7 +627,8 @@ static int open_db(struct manifest **out, struct payload *p, bool indexed,
 	}
 	m->base.ops = &db_ops;
 	m->payload = p;
-	pthread_mutex_init(&m->lock, NULL);
+	m->solid_len = payload_solid_len(p);
+	brief_lock_init(&m->lock);
 	rc = manifest_vfs_open(&m->vfs, &m->db, p, err);
 	if (rc < 0) {
 		mb_err_prefix(err, rc, "Manifest.db");
