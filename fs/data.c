@@ -16,6 +16,7 @@
 #include "own_files.h"
 #include "read_ahead.h"
 #include "stat_ahead.h"
+#include "wakeful.h"
 
 /* A file of one message: what is read first goes with the answer to open. */
 #define SMALL_FILE OPEN_AHEAD_CONTENT
@@ -24,6 +25,9 @@
 #define DIRECT_MIN (4 << 20)
 #define DIRECT_BLOCK (1 << 20)
 #define CACHED_BLOCK 4096
+
+/* Who asks for no more at once reads here and there. */
+#define SCATTERED (16 << 10)
 
 /* A buffer for each thread: fresh memory costs more than decrypting into it. */
 static pthread_key_t buffer_key;
@@ -355,6 +359,8 @@ void data_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static void answer(struct mount *m, fuse_req_t req, struct open_file *f,
 		   size_t size, off_t off)
 {
+	if (m->stays_awake && size <= SCATTERED)
+		wakeful_soon();
 	if (!ahead_answers(m->ahead, req, f, size, off))
 		reply(m, req, f, size, off);
 }
@@ -395,6 +401,9 @@ void data_init(struct mount *m)
 {
 	allow_many_files();
 	open_files_init(&m->files, close_backing);
+	m->stays_awake = way_is_open(&m->ways, WAY_STAY_AWAKE);
+	if (m->stays_awake)
+		way_works(&m->ways, WAY_STAY_AWAKE, "");
 	if (way_is_open(&m->ways, WAY_AHEAD))
 		m->ahead = ahead_new(m);
 	if (way_is_open(&m->ways, WAY_STAT_AHEAD))

@@ -7,6 +7,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "wakeful.h"
+
 #define HAS_FLAGS_OF_ITS_OWN (FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17))
 #define HAS_CUSTOM_IO (FUSE_VERSION >= FUSE_MAKE_VERSION(3, 14))
 
@@ -26,6 +28,30 @@ static void want(struct fuse_conn_info *conn, unsigned flag, bool wanted)
 #endif
 }
 
+#if HAS_CUSTOM_IO
+
+static ssize_t wait_and_read(int fd, void *buf, size_t len, void *userdata)
+{
+	(void)userdata;
+	wakeful_wait(fd);
+	return read(fd, buf, len);
+}
+
+/* To be there when a request comes, and when the reply to INIT goes. */
+static void take_part(struct mount *m, const struct fuse_custom_io *io)
+{
+	const char *why = "libfuse does not let us";
+
+	if (fuse_session_custom_io(m->session, io,
+				   fuse_session_fd(m->session)) == 0)
+		return;
+	way_fails(&m->ways, WAY_STAY_AWAKE, why);
+	if (!HAS_FLAGS_OF_ITS_OWN)
+		way_fails(&m->ways, WAY_DIRECT, why);
+}
+
+#endif
+
 #if HAS_FLAGS_OF_ITS_OWN
 
 static void want_ways(struct mount *m, struct fuse_conn_info *conn)
@@ -44,9 +70,20 @@ static void want_ways(struct mount *m, struct fuse_conn_info *conn)
 	conn->max_backing_stack_depth = 1;
 }
 
+static ssize_t write_as_it_is(int fd, struct iovec *iov, int count,
+			      void *userdata)
+{
+	(void)userdata;
+	return writev(fd, iov, count);
+}
+
 void handshake_prepare(struct mount *m)
 {
-	(void)m;
+	static const struct fuse_custom_io io = { .read = wait_and_read,
+						  .writev = write_as_it_is };
+
+	if (way_is_open(&m->ways, WAY_STAY_AWAKE))
+		take_part(m, &io);
 }
 
 #elif HAS_CUSTOM_IO
@@ -65,7 +102,7 @@ static void want_ways(struct mount *m, struct fuse_conn_info *conn)
 static ssize_t read_request(int fd, void *buf, size_t len, void *userdata)
 {
 	struct mount *m = userdata;
-	ssize_t n = read(fd, buf, len);
+	ssize_t n = wait_and_read(fd, buf, len, userdata);
 	struct {
 		struct fuse_in_header head;
 		struct fuse_init_in init;
@@ -105,10 +142,9 @@ void handshake_prepare(struct mount *m)
 	static const struct fuse_custom_io io = { .read = read_request,
 						  .writev = write_reply };
 
-	if (way_is_open(&m->ways, WAY_DIRECT) &&
-	    fuse_session_custom_io(m->session, &io,
-				   fuse_session_fd(m->session)) < 0)
-		way_fails(&m->ways, WAY_DIRECT, "libfuse does not let us");
+	if (way_is_open(&m->ways, WAY_DIRECT) ||
+	    way_is_open(&m->ways, WAY_STAY_AWAKE))
+		take_part(m, &io);
 }
 
 #else

@@ -35,6 +35,7 @@ struct mount {
 	atomic_bool greeted; /* of handshake.c */
 	bool offers_mmap;
 	atomic_bool opened;  /* a file, once */
+	bool stays_awake;    /* wakeful.h */
 	char read_ahead[64]; /* what sets it, "" if unknown: read_ahead.h */
 	/* for idle= */
 	atomic_llong last_request_s; /* monotonic */

@@ -17,6 +17,8 @@
 #define HAS_PASSTHROUGH false
 #endif
 
+#define HAS_CUSTOM_IO (FUSE_VERSION >= FUSE_MAKE_VERSION(3, 14))
+
 #ifdef FUSE_CAP_OVER_IO_URING
 #define HAS_IO_URING true
 #else
@@ -24,15 +26,11 @@
 #endif
 
 static const char *const names[WAY_COUNT] = {
-	[WAY_PASSTHROUGH] = "passthrough",
-	[WAY_DIRECT] = "direct",
-	[WAY_READ_AHEAD] = "read-ahead",
-	[WAY_AHEAD] = "ahead",
-	[WAY_STAT_AHEAD] = "stat-ahead",
-	[WAY_OPEN_AHEAD] = "open-ahead",
-	[WAY_STORE_AT_OPEN] = "store-at-open",
-	[WAY_SILENT_OPEN] = "silent-open",
-	[WAY_IO_URING] = "io-uring",
+	[WAY_PASSTHROUGH] = "passthrough",     [WAY_DIRECT] = "direct",
+	[WAY_READ_AHEAD] = "read-ahead",       [WAY_AHEAD] = "ahead",
+	[WAY_STAT_AHEAD] = "stat-ahead",       [WAY_OPEN_AHEAD] = "open-ahead",
+	[WAY_STORE_AT_OPEN] = "store-at-open", [WAY_STAY_AWAKE] = "stay-awake",
+	[WAY_SILENT_OPEN] = "silent-open",     [WAY_IO_URING] = "io-uring",
 };
 
 #define SAY(w, way, ...) \
@@ -131,6 +129,7 @@ static void ask_threads(struct ways *w)
 	close_way(w, WAY_AHEAD, "there is one processor only");
 	close_way(w, WAY_STAT_AHEAD, "there is one processor only");
 	close_way(w, WAY_OPEN_AHEAD, "there is one processor only");
+	close_way(w, WAY_STAY_AWAKE, "there is one processor only");
 }
 
 static void ask_io_uring(struct ways *w)
@@ -172,6 +171,8 @@ void ways_init(struct ways *w, unsigned wanted, const struct mb_backup *backup)
 	ask_passthrough(w, backup);
 	if (kernel_is_before(6, 6))
 		close_way(w, WAY_DIRECT, "Linux 6.6 or later is needed");
+	if (!HAS_CUSTOM_IO)
+		too_old(w, WAY_STAY_AWAKE, "3.14");
 	ask_threads(w);
 	ask_read_ahead(w);
 	ask_io_uring(w);

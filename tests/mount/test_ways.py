@@ -25,7 +25,8 @@ FILES = {                       # path: length
     "Media/empty.txt": 0,
 }
 NAMES = ("passthrough", "direct", "read-ahead", "ahead", "stat-ahead",
-         "open-ahead", "store-at-open", "silent-open", "io-uring")
+         "open-ahead", "store-at-open", "stay-awake", "silent-open",
+         "io-uring")
 DEFAULT = ":".join(NAMES[:-2])
 SETS = ("none", *NAMES[:-1], "direct:ahead", "read-ahead:ahead",
         "open-ahead:store-at-open", "silent-open:ahead:open-ahead", DEFAULT)
