@@ -18,6 +18,9 @@
 /* Where both are at work in one folder, the thread keeps so far ahead. */
 #define LEAP 16
 
+/* So many domains one after the other, and it goes on. */
+#define DOMAINS_MIN 2
+
 #define STACK 256
 #define SUBFOLDERS_SEEN 4096 /* of the children of one folder */
 
@@ -37,6 +40,9 @@ struct stat_ahead {
 	bool ending, waiting;
 	unsigned window, held;
 	struct task now;
+	/* the last domain that was entered, and how many in a row before it */
+	uint32_t domain;
+	unsigned domains;
 	/* folders that come next, the last one first */
 	uint32_t stack[STACK];
 	unsigned depth;
@@ -175,6 +181,26 @@ static void forget_all(struct stat_ahead *sa)
 	sa->now = (struct task){ .turn = sa->now.turn + 1 };
 }
 
+/*
+ * Who has entered some domains one after the other will enter the next one:
+ * after all else it is loaded, which takes longest.
+ */
+static void note_domain(struct stat_ahead *sa, uint32_t dir)
+{
+	uint32_t first, count;
+
+	if (mb_tree_children(sa->tree, MB_ROOT, &first, &count, NULL) < 0)
+		return;
+	sa->domains = dir == sa->domain + 1 ? sa->domains + 1 : 0;
+	sa->domain = dir++;
+	if (sa->domains < DOMAINS_MIN || sa->depth == STACK ||
+	    dir >= first + count)
+		return;
+	memmove(sa->stack + 1, sa->stack, sa->depth * sizeof(*sa->stack));
+	sa->stack[0] = dir;
+	sa->depth++;
+}
+
 /* The walker is at a node: what comes next is left to it. */
 static void leap(struct stat_ahead *sa, uint32_t dir, uint32_t node,
 		 uint32_t end)
@@ -203,6 +229,9 @@ void stat_ahead_listing(struct stat_ahead *sa, uint32_t dir, uint32_t first,
 		leap(sa, dir, from, end);
 		push_subfolders(sa, first, count);
 	}
+	if (!at && sa->view == MB_VIEW_DOMAINS &&
+	    mb_tree_get_parent(sa->tree, dir) == MB_ROOT)
+		note_domain(sa, dir);
 	if (sa->waiting && sa->held < sa->window / 2)
 		pthread_cond_signal(&sa->work);
 	pthread_mutex_unlock(&sa->lock);
