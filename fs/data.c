@@ -15,7 +15,6 @@
 #include "ops.h"
 #include "own_files.h"
 #include "read_ahead.h"
-#include "stat_ahead.h"
 #include "wakeful.h"
 
 /* A file of one message: what is read first goes with the answer to open. */
@@ -128,7 +127,7 @@ static void reply(struct mount *m, fuse_req_t req, struct open_file *f,
 		n = -EIO;
 	}
 	if (n < 0 && f->reader)
-		fs_report(m, (uint32_t)ino, strerror((int)-n));
+		fs_report(f->volume, (uint32_t)ino, strerror((int)-n));
 	if (n < 0)
 		fuse_reply_err(req, fs_errno((int)n));
 	else
@@ -159,15 +158,17 @@ static bool is_film(const char *name)
 	return false;
 }
 
-static bool is_direct(struct mount *m, uint32_t node, int64_t size)
+static bool is_direct(struct mount *m, struct volume *v, uint32_t node,
+		      int64_t size)
 {
-	return size >= DIRECT_MIN && is_film(mb_tree_get_name(m->tree, node)) &&
+	return size >= DIRECT_MIN && is_film(mb_tree_get_name(v->tree, node)) &&
 	       way_is_open(&m->ways, WAY_DIRECT);
 }
 
-blksize_t data_block_size(struct mount *m, uint32_t node, int64_t size)
+blksize_t data_block_size(struct mount *m, struct volume *v, uint32_t node,
+			  int64_t size)
 {
-	return is_direct(m, node, size) ? DIRECT_BLOCK : CACHED_BLOCK;
+	return is_direct(m, v, node, size) ? DIRECT_BLOCK : CACHED_BLOCK;
 }
 
 /*
@@ -220,7 +221,7 @@ static void store_at_open(struct mount *m, struct open_file *f,
 
 	if (!f->reader || f->direct || f->backing || !f->size ||
 	    f->size > SMALL_FILE || !way_is_open(&m->ways, WAY_STORE_AT_OPEN) ||
-	    !mb_tree_first_open(m->tree, (uint32_t)f->ino))
+	    !mb_tree_first_open(f->volume->tree, (uint32_t)f->ino))
 		return;
 	if (!out) {
 		out = data_buffer(SMALL_FILE);
@@ -232,11 +233,11 @@ static void store_at_open(struct mount *m, struct open_file *f,
 		way_works(&m->ways, WAY_STORE_AT_OPEN, "");
 }
 
-static int open_own(struct mount *m, struct open_file *f)
+static int open_own(struct open_file *f)
 {
 	struct stat st;
 
-	f->fd = own_open(m->backup, f->ino);
+	f->fd = own_open(f->volume->backup, f->ino);
 	if (f->fd < 0)
 		return f->fd;
 	if (fstat(f->fd, &st) < 0)
@@ -258,14 +259,15 @@ static void choose(struct mount *m, fuse_req_t req, struct open_file *f)
 	f->size = mb_reader_get_size(f->reader);
 	damage = mb_reader_get_damage(f->reader, &f->damaged);
 	if (damage)
-		fs_report(m, (uint32_t)f->ino, damage);
+		fs_report(f->volume, (uint32_t)f->ino, damage);
 	pass_through(m, req, f);
 	/*
 	 * Through the page cache an error takes the whole page with it; directly
 	 * a reader gets every good byte up to the damage.
 	 */
 	f->direct = !f->backing &&
-		    (f->damaged || is_direct(m, (uint32_t)f->ino, f->size));
+		    (f->damaged ||
+		     is_direct(m, f->volume, (uint32_t)f->ino, f->size));
 	f->ahead = !f->backing && !f->damaged &&
 		   (f->direct || mb_reader_get_plain_fd(f->reader) < 0);
 	if (f->direct && !f->damaged)
@@ -276,28 +278,30 @@ static int open_entry(void *arg, struct open_file *f)
 {
 	struct opening *o = arg;
 	struct mount *m = o->mount;
+	struct volume *v = fs_volume(m, f->ino);
 	uint32_t node = (uint32_t)f->ino;
 	struct opened ahead = { 0 };
 	bool is_ahead;
 	struct mb_err err;
 	int rc = 0;
 
+	f->volume = v;
 	if (own_is(f->ino))
-		return open_own(m, f);
-	is_ahead = open_ahead_take(m->open_ahead, node, &ahead);
+		return open_own(f);
+	is_ahead = open_ahead_take(v->open_ahead, node, &ahead);
 	if (is_ahead)
 		f->reader = ahead.reader;
 	else
-		rc = mb_tree_open_file(m->tree, node, &f->reader, &err);
+		rc = mb_tree_open_file(v->tree, node, &f->reader, &err);
 	if (rc < 0) {
-		fs_report(m, node, err.text);
+		fs_report(v, node, err.text);
 		return rc;
 	}
 	choose(m, o->req, f);
 	if (!way_is_open(&m->ways, WAY_SILENT_OPEN))
 		store_at_open(m, f, &ahead);
 	if (is_ahead)
-		open_ahead_done(m->open_ahead, node);
+		open_ahead_done(v->open_ahead, node);
 	return 0;
 }
 
@@ -406,27 +410,13 @@ void data_init(struct mount *m)
 		way_works(&m->ways, WAY_STAY_AWAKE, "");
 	if (way_is_open(&m->ways, WAY_AHEAD))
 		m->ahead = ahead_new(m);
-	if (way_is_open(&m->ways, WAY_STAT_AHEAD))
-		m->stat_ahead = stat_ahead_new(m->tree, m->options->view);
-	if (m->stat_ahead)
-		way_works(&m->ways, WAY_STAT_AHEAD, "");
-	if (way_is_open(&m->ways, WAY_OPEN_AHEAD))
-		m->open_ahead = open_ahead_new(
-			m->tree,
-			way_is_open(&m->ways, WAY_STORE_AT_OPEN) &&
-				!way_is_open(&m->ways, WAY_SILENT_OPEN) &&
-				!way_is_open(&m->ways, WAY_PASSTHROUGH));
-	if (m->open_ahead)
-		way_works(&m->ways, WAY_OPEN_AHEAD, "");
+	volume_start(&m->volume, &m->ways, m->options->view);
 }
 
 void data_end(struct mount *m)
 {
 	ahead_free(m->ahead);
-	stat_ahead_free(m->stat_ahead);
 	m->ahead = NULL;
-	m->stat_ahead = NULL;
-	open_ahead_free(m->open_ahead);
-	m->open_ahead = NULL;
+	volume_stop(&m->volume);
 	open_files_close_all(&m->files);
 }

@@ -7,6 +7,7 @@
 #include "open_files.h"
 
 struct mount;
+struct volume;
 
 /*
  * The content of files: open, read and release, each by the best of the ways
@@ -27,7 +28,8 @@ void data_init(struct mount *m);
 void data_end(struct mount *m);
 
 /* data_block_size - how much a program should read of a file at once */
-blksize_t data_block_size(struct mount *m, uint32_t node, int64_t size);
+blksize_t data_block_size(struct mount *m, struct volume *v, uint32_t node,
+			  int64_t size);
 
 /* data_buffer - memory of the calling thread, until it asks again; or NULL */
 char *data_buffer(size_t size);

@@ -10,6 +10,8 @@
 
 #include "mb/reader.h"
 
+struct volume;
+
 /*
  * Files of a mount that are open, one for each inode, however often the kernel
  * has opened it; and some that were, in case they are opened again: the least
@@ -18,6 +20,7 @@
  */
 struct open_file {
 	fuse_ino_t ino;
+	struct volume *volume;	  /* of which it is; outlives it */
 	struct mb_reader *reader; /* NULL for a file of our own: */
 	int fd;			  /* this one, -1 otherwise */
 	int64_t size;

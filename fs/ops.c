@@ -51,13 +51,19 @@ struct mount *fs_mount(fuse_req_t req)
 	return m;
 }
 
-void fs_report(struct mount *m, uint32_t node, const char *what)
+struct volume *fs_volume(struct mount *m, fuse_ino_t ino)
+{
+	(void)ino;
+	return &m->volume;
+}
+
+void fs_report(struct volume *v, uint32_t node, const char *what)
 {
 	char path[600];
 
-	if (!mb_tree_first_report(m->tree, node))
+	if (!mb_tree_first_report(v->tree, node))
 		return;
-	mb_tree_get_path(m->tree, node, path, sizeof(path));
+	mb_tree_get_path(v->tree, node, path, sizeof(path));
 	log_line("%s: %s", path, what);
 }
 
@@ -79,20 +85,21 @@ static int fill_stat(struct mount *m, fuse_ino_t ino, struct stat *st,
 	static const mode_t formats[] = {
 		[MB_FILE] = S_IFREG, [MB_DIR] = S_IFDIR, [MB_LINK] = S_IFLNK
 	};
+	struct volume *v = fs_volume(m, ino);
 	struct mb_stat entry;
 	struct mb_err err;
 	int rc;
 
 	if (own_is(ino)) {
-		rc = own_stat(m->backup, ino, st);
+		rc = own_stat(v->backup, ino, st);
 		set_owner(m, st);
 		return rc;
 	}
-	rc = stat_ahead_take(m->stat_ahead, (uint32_t)ino, &entry) ?
+	rc = stat_ahead_take(v->stat_ahead, (uint32_t)ino, &entry) ?
 		     0 :
-		     mb_tree_stat(m->tree, (uint32_t)ino, &entry, &err);
+		     mb_tree_stat(v->tree, (uint32_t)ino, &entry, &err);
 	if (rc < 0) {
-		fs_report(m, (uint32_t)ino, err.text);
+		fs_report(v, (uint32_t)ino, err.text);
 		return rc;
 	}
 	*st = (struct stat){
@@ -100,7 +107,7 @@ static int fill_stat(struct mount *m, fuse_ino_t ino, struct stat *st,
 		.st_mode = formats[entry.type] | entry.permissions,
 		.st_nlink = 1, /* of a folder too: "unknown", as on btrfs */
 		.st_size = entry.size,
-		.st_blksize = data_block_size(m, (uint32_t)ino, entry.size),
+		.st_blksize = data_block_size(m, v, (uint32_t)ino, entry.size),
 		.st_blocks = entry.size / 512 + (entry.size % 512 != 0),
 		.st_atim = entry.mtime,
 		.st_mtim = entry.mtime,
@@ -123,16 +130,16 @@ static int fill_entry(struct mount *m, fuse_ino_t ino,
 	return ino ? fill_stat(m, ino, &e->attr, NULL) : 0;
 }
 
-static fuse_ino_t parent_of(struct mount *m, fuse_ino_t ino)
+static fuse_ino_t parent_of(struct volume *v, fuse_ino_t ino)
 {
-	if (ino == OWN_DIR_INO)
-		return MB_ROOT;
-	return own_is(ino) ? OWN_DIR_INO :
-			     mb_tree_get_parent(m->tree, (uint32_t)ino);
+	if (own_is(ino))
+		return own_is_dir(ino) ? volume_ino(v, MB_ROOT) :
+					 own_dir_ino(v->number);
+	return volume_ino(v, mb_tree_get_parent(v->tree, (uint32_t)ino));
 }
 
 /* 0 and an inode number, which is 0 if there is no such entry; or an error */
-static int lookup(struct mount *m, fuse_ino_t dir, const char *name,
+static int lookup(struct volume *v, fuse_ino_t dir, const char *name,
 		  fuse_ino_t *ino)
 {
 	struct mb_err err;
@@ -144,20 +151,21 @@ static int lookup(struct mount *m, fuse_ino_t dir, const char *name,
 	if (!strcmp(name, "."))
 		*ino = dir;
 	else if (!strcmp(name, ".."))
-		*ino = parent_of(m, dir);
-	else if (dir == MB_ROOT && !strcmp(name, OWN_DIR_NAME))
-		*ino = OWN_DIR_INO;
-	else if (dir == OWN_DIR_INO)
-		*ino = own_lookup(m->backup, name);
+		*ino = parent_of(v, dir);
+	else if (dir == volume_ino(v, MB_ROOT) && !strcmp(name, OWN_DIR_NAME))
+		*ino = own_dir_ino(v->number);
+	else if (own_is_dir(dir))
+		*ino = own_lookup(v->backup, v->number, name);
 	if (*ino || own_is(dir))
 		return 0;
-	rc = mb_tree_lookup(m->tree, (uint32_t)dir, name, strlen(name), &node,
+	rc = mb_tree_lookup(v->tree, (uint32_t)dir, name, strlen(name), &node,
 			    &err);
-	*ino = node;
 	if (rc == -ENOENT)
 		return 0;
 	if (rc < 0)
-		fs_report(m, (uint32_t)dir, err.text);
+		fs_report(v, (uint32_t)dir, err.text);
+	else
+		*ino = volume_ino(v, node);
 	return rc;
 }
 
@@ -168,7 +176,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t dir, const char *name)
 	fuse_ino_t ino;
 	int rc;
 
-	rc = lookup(m, dir, name, &ino);
+	rc = lookup(fs_volume(m, dir), dir, name, &ino);
 	if (rc == 0)
 		rc = fill_entry(m, ino, &e); /* inode 0: "no", to be kept */
 	if (rc < 0)
@@ -242,7 +250,7 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 	char *target = NULL;
 	int rc;
 
-	rc = mb_tree_record(m->tree, (uint32_t)ino, &rec, NULL);
+	rc = mb_tree_record(fs_volume(m, ino)->tree, (uint32_t)ino, &rec, NULL);
 	/* as recorded, up to a NUL, which no link can hold */
 	if (rc == 0 && rec.target.len)
 		target = strndup(rec.target.ptr, rec.target.len);
@@ -264,7 +272,7 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino,
 }
 
 /* The entry of a folder at a listing's offset: 0 ".", 1 "..", then children. */
-static bool entry_at(struct mount *m, fuse_ino_t dir, off_t at, uint32_t first,
+static bool entry_at(struct volume *v, fuse_ino_t dir, off_t at, uint32_t first,
 		     uint32_t count, const char **name, fuse_ino_t *ino)
 {
 	if (at == 0) {
@@ -272,14 +280,14 @@ static bool entry_at(struct mount *m, fuse_ino_t dir, off_t at, uint32_t first,
 		*ino = dir;
 	} else if (at == 1) {
 		*name = "..";
-		*ino = parent_of(m, dir);
+		*ino = parent_of(v, dir);
 	} else if (own_is(dir)) {
 		*name = own_name((unsigned)at - 2);
-		*ino = own_ino((unsigned)at - 2);
+		*ino = own_ino(v->number, (unsigned)at - 2);
 		return *name != NULL;
 	} else if (at - 2 < count) {
-		*name = mb_tree_get_name(m->tree, first + (uint32_t)(at - 2));
-		*ino = first + (uint32_t)(at - 2);
+		*name = mb_tree_get_name(v->tree, first + (uint32_t)(at - 2));
+		*ino = volume_ino(v, first + (uint32_t)(at - 2));
 	} else {
 		return false;
 	}
@@ -290,8 +298,8 @@ static bool entry_at(struct mount *m, fuse_ino_t dir, off_t at, uint32_t first,
 static mode_t format_of(struct mount *m, fuse_ino_t ino)
 {
 	if (own_is(ino))
-		return ino == OWN_DIR_INO ? S_IFDIR : S_IFREG;
-	switch (mb_tree_get_type(m->tree, (uint32_t)ino)) {
+		return own_is_dir(ino) ? S_IFDIR : S_IFREG;
+	switch (mb_tree_get_type(fs_volume(m, ino)->tree, (uint32_t)ino)) {
 	case MB_DIR:
 		return S_IFDIR;
 	case MB_LINK:
@@ -328,6 +336,7 @@ static void list(fuse_req_t req, fuse_ino_t dir, size_t size, off_t at,
 		 bool plus)
 {
 	struct mount *m = fs_mount(req);
+	struct volume *v = fs_volume(m, dir);
 	uint32_t first = 0, count = 0;
 	char *out = data_buffer(size);
 	struct mb_err err;
@@ -337,21 +346,22 @@ static void list(fuse_req_t req, fuse_ino_t dir, size_t size, off_t at,
 	int rc = 0;
 
 	if (!own_is(dir))
-		rc = mb_tree_children(m->tree, (uint32_t)dir, &first, &count,
+		rc = mb_tree_children(v->tree, (uint32_t)dir, &first, &count,
 				      &err);
 	if (rc < 0)
-		fs_report(m, (uint32_t)dir, err.text);
+		fs_report(v, (uint32_t)dir, err.text);
 	else if (!out)
 		rc = -ENOMEM;
 	if (rc < 0) {
 		fuse_reply_err(req, fs_errno(rc));
 		return;
 	}
-	stat_ahead_listing(m->stat_ahead, (uint32_t)dir, first, count,
+	stat_ahead_listing(v->stat_ahead, (uint32_t)dir, first, count,
 			   at < 2 ? 0 : (uint32_t)at - 2);
-	while (entry_at(m, dir, at, first, count, &name, &ino)) {
+	while (entry_at(v, dir, at, first, count, &name, &ino)) {
 		/* a property list that the backup lacks */
-		if (own_is(dir) && at >= 2 && !own_lookup(m->backup, name)) {
+		if (own_is(dir) && at >= 2 &&
+		    !own_lookup(v->backup, v->number, name)) {
 			at++;
 			continue;
 		}
@@ -386,20 +396,11 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 		.f_frsize = BLOCK_SIZE,
 		.f_namemax = 255,
 	};
-	struct mb_err err;
-	int rc = 0;
+	struct mb_totals totals;
 
-	(void)ino;
-	pthread_mutex_lock(&m->totals_lock);
-	if (!m->totals_known)
-		rc = mb_backup_each_domain(m->backup, NULL, NULL, &m->totals,
-					   &err);
-	if (rc < 0 && !m->totals_known)
-		log_line("size of the backup: %s", err.text);
-	m->totals_known = true; /* what could be read of a damaged manifest */
-	st.f_blocks = (m->totals.bytes + BLOCK_SIZE - 1) / BLOCK_SIZE;
-	st.f_files = m->totals.records;
-	pthread_mutex_unlock(&m->totals_lock);
+	volume_totals(fs_volume(m, ino), &totals);
+	st.f_blocks = (totals.bytes + BLOCK_SIZE - 1) / BLOCK_SIZE;
+	st.f_files = totals.records;
 	fuse_reply_statfs(req, &st);
 }
 
@@ -423,20 +424,22 @@ static void reply_xattr(fuse_req_t req, int rc, const struct buf *value,
  * The folder of our own has the attributes of the root: through an overlay,
  * whose root is not ours, it can be seen by its name.
  */
-static bool xattrs_of(struct mount *m, fuse_ino_t ino, uint32_t *node)
+static bool xattrs_of(struct volume *v, fuse_ino_t ino, uint32_t *node)
 {
-	*node = ino == OWN_DIR_INO ? MB_ROOT : (uint32_t)ino;
-	return ino == OWN_DIR_INO ||
-	       (!own_is(ino) && mb_tree_get_type(m->tree, *node) != MB_LINK);
+	*node = own_is_dir(ino) ? MB_ROOT : (uint32_t)ino;
+	return own_is_dir(ino) ||
+	       (!own_is(ino) && mb_tree_get_type(v->tree, *node) != MB_LINK);
 }
 
 static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 			size_t size)
 {
 	mb_auto(buf_release) struct buf value = { 0 };
+	struct mount *m = fs_mount(req);
+	struct volume *v = fs_volume(m, ino);
 	uint32_t node;
-	int rc = xattrs_of(fs_mount(req), ino, &node) ?
-			 xattrs_get(fs_mount(req), node, name, &value) :
+	int rc = xattrs_of(v, ino, &node) ?
+			 xattrs_get(m, v, node, name, &value) :
 			 -ENODATA;
 
 	reply_xattr(req, rc, &value, size);
@@ -445,10 +448,10 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	mb_auto(buf_release) struct buf names = { 0 };
+	struct mount *m = fs_mount(req);
+	struct volume *v = fs_volume(m, ino);
 	uint32_t node;
-	int rc = xattrs_of(fs_mount(req), ino, &node) ?
-			 xattrs_list(fs_mount(req), node, &names) :
-			 0;
+	int rc = xattrs_of(v, ino, &node) ? xattrs_list(m, v, node, &names) : 0;
 
 	reply_xattr(req, rc, &names, size);
 }

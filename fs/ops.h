@@ -7,9 +7,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "mb/tree.h"
 #include "open_files.h"
 #include "options.h"
+#include "volume.h"
 #include "ways.h"
 
 /*
@@ -20,18 +20,14 @@
 /* What the requests of one mount share; the session's user data. */
 struct mount {
 	const struct options *options;
-	struct mb_backup *backup;
-	struct mb_tree *tree;
+	struct volume volume;
 	/* called once, when the kernel has shaken hands */
 	void (*on_ready)(struct mount *m);
 	int ready_fd;
 	struct fuse_session *session;
 	struct ways ways;
 	struct open_files files;
-	/* NULL: nobody does that */
-	struct ahead *ahead;
-	struct stat_ahead *stat_ahead;
-	struct open_ahead *open_ahead;
+	struct ahead *ahead; /* NULL: nobody does that */
 	atomic_bool greeted; /* of handshake.c */
 	bool offers_mmap;
 	atomic_bool opened;  /* a file, once */
@@ -39,10 +35,6 @@ struct mount {
 	char read_ahead[64]; /* what sets it, "" if unknown: read_ahead.h */
 	/* for idle= */
 	atomic_llong last_request_s; /* monotonic */
-	/* statfs, computed when first asked for */
-	pthread_mutex_t totals_lock;
-	bool totals_known;
-	struct mb_totals totals;
 };
 
 extern const struct fuse_lowlevel_ops fs_ops;
@@ -50,8 +42,11 @@ extern const struct fuse_lowlevel_ops fs_ops;
 /* fs_mount - the mount that a request is for; idle= counts from it */
 struct mount *fs_mount(fuse_req_t req);
 
+/* fs_volume - the backup that an inode is an entry of */
+struct volume *fs_volume(struct mount *m, fuse_ino_t ino);
+
 /* fs_report - one line about a damaged entry, however often it is met */
-void fs_report(struct mount *m, uint32_t node, const char *what);
+void fs_report(struct volume *v, uint32_t node, const char *what);
 
 /* errno for the kernel, from an error of core/ */
 int fs_errno(int rc);

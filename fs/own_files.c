@@ -21,14 +21,14 @@ const char *own_name(unsigned at)
 	return at < COUNT ? files[at].name : NULL;
 }
 
-uint64_t own_ino(unsigned at)
+uint64_t own_ino(uint32_t volume, unsigned at)
 {
-	return OWN_DIR_INO + 1 + at;
+	return own_dir_ino(volume) + 1 + at;
 }
 
 int own_open(struct mb_backup *backup, uint64_t ino)
 {
-	uint64_t at = ino - OWN_DIR_INO - 1;
+	uint32_t at = (uint32_t)ino - 1;
 	int64_t len;
 
 	return at < COUNT ?
@@ -36,18 +36,18 @@ int own_open(struct mb_backup *backup, uint64_t ino)
 		       -ENOENT;
 }
 
-uint64_t own_lookup(struct mb_backup *backup, const char *name)
+uint64_t own_lookup(struct mb_backup *backup, uint32_t volume, const char *name)
 {
 	for (unsigned at = 0; at < COUNT; at++) {
 		int fd;
 
 		if (strcmp(name, files[at].name))
 			continue;
-		fd = own_open(backup, own_ino(at));
+		fd = own_open(backup, own_ino(volume, at));
 		if (fd < 0)
 			return 0;
 		close(fd);
-		return own_ino(at);
+		return own_ino(volume, at);
 	}
 	return 0;
 }
@@ -58,7 +58,7 @@ int own_stat(struct mb_backup *backup, uint64_t ino, struct stat *st)
 	int fd, rc;
 
 	*st = (struct stat){ .st_ino = ino, .st_nlink = 1 };
-	if (ino == OWN_DIR_INO) {
+	if (own_is_dir(ino)) {
 		st->st_mode = S_IFDIR | 0555;
 		st->st_mtim.tv_sec = mb_backup_get_info(backup)->date;
 		st->st_ctim = st->st_atim = st->st_mtim;

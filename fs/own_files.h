@@ -9,24 +9,35 @@
 
 /*
  * <mount>/.larder/, which no listing of the root shows: the property lists
- * beside the manifest, as they are stored. Their inode numbers lie above those
- * of the tree.
+ * beside the manifest, as they are stored. Their inode numbers have a bit above
+ * those of all volumes (volume.h); node 0 is the folder.
  */
 
 #define OWN_DIR_NAME ".larder"
-#define OWN_DIR_INO (UINT64_C(1) << 40)
+#define OWN_BIT (UINT64_C(1) << 56)
 
 static inline bool own_is(uint64_t ino)
 {
-	return ino >= OWN_DIR_INO;
+	return ino & OWN_BIT;
+}
+
+static inline bool own_is_dir(uint64_t ino)
+{
+	return own_is(ino) && !(uint32_t)ino;
+}
+
+static inline uint64_t own_dir_ino(uint32_t volume)
+{
+	return OWN_BIT | (uint64_t)volume << 32;
 }
 
 /* own_lookup - inode number of a file in it, 0 if there is none */
-uint64_t own_lookup(struct mb_backup *backup, const char *name);
+uint64_t own_lookup(struct mb_backup *backup, uint32_t volume,
+		    const char *name);
 
 /* The name of the file with number @at, from 0; NULL at the end. */
 const char *own_name(unsigned at);
-uint64_t own_ino(unsigned at);
+uint64_t own_ino(uint32_t volume, unsigned at);
 
 /* own_stat - everything but owner and permissions; 0 or -ENOENT */
 int own_stat(struct mb_backup *backup, uint64_t ino, struct stat *st);

@@ -123,7 +123,7 @@ static int mount_and_loop(struct mount *m, const char *mountpoint)
 	int rc = EXIT_FAILED;
 
 	if (make_args(&args, m->options, &m->ways,
-		      mb_backup_get_info(m->backup)->source))
+		      mb_backup_get_info(m->volume.backup)->source))
 		session = fuse_session_new(&args, &fs_ops, sizeof(fs_ops), m);
 	fuse_opt_free_args(&args);
 	if (!session)
@@ -175,15 +175,13 @@ int serve(const struct options *o, struct mb_backup *backup,
 {
 	struct mount m = {
 		.options = o,
-		.backup = backup,
-		.tree = tree,
 		.on_ready = tell_parent,
 		.ready_fd = -1,
-		.totals_lock = PTHREAD_MUTEX_INITIALIZER,
 	};
 	int fds[2];
 	pid_t child;
 
+	volume_init(&m.volume, 0, backup, tree);
 	ways_init(&m.ways, o->ways, backup);
 	if (o->foreground)
 		return mount_and_loop(&m, mountpoint);

@@ -90,9 +90,9 @@ static int offer_capabilities(struct walk *w, struct mount *m)
 		    offer(w, PREFIX OURS "capabilities", text.ptr, text.len);
 }
 
-static int offer_root(struct walk *w, struct mount *m)
+static int offer_root(struct walk *w, struct mount *m, struct volume *v)
 {
-	const struct mb_backup_info *info = mb_backup_get_info(m->backup);
+	const struct mb_backup_info *info = mb_backup_get_info(v->backup);
 	int rc = offer_text(w, PREFIX OURS "source", "%s", info->source);
 
 	if (rc == 0 && info->udid)
@@ -159,14 +159,15 @@ static int offer_record(struct walk *w, const struct mb_record *rec)
 	return rc ? rc : mb_record_each_xattr(rec, offer_own, w);
 }
 
-static int walk(struct mount *m, uint32_t node, struct walk *w)
+static int walk(struct mount *m, struct volume *v, uint32_t node,
+		struct walk *w)
 {
 	struct mb_record rec = { 0 };
 	int rc;
 
 	if (node == MB_ROOT)
-		return offer_root(w, m);
-	rc = mb_tree_record(m->tree, node, &rec, NULL);
+		return offer_root(w, m, v);
+	rc = mb_tree_record(v->tree, node, &rec, NULL);
 	if (rc == 0)
 		rc = offer_record(w, &rec);
 	else if (rc == 1)
@@ -175,21 +176,22 @@ static int walk(struct mount *m, uint32_t node, struct walk *w)
 	return rc;
 }
 
-int xattrs_get(struct mount *m, uint32_t node, const char *name,
-	       struct buf *value)
+int xattrs_get(struct mount *m, struct volume *v, uint32_t node,
+	       const char *name, struct buf *value)
 {
 	struct walk w = { .wanted = name, .out = value };
 	int rc;
 
 	if (strncmp(name, PREFIX, strlen(PREFIX)))
 		return -ENODATA; /* security.*, system.*: not worth a look */
-	rc = walk(m, node, &w);
+	rc = walk(m, v, node, &w);
 	return rc < 0 ? rc : w.found ? 0 : -ENODATA;
 }
 
-int xattrs_list(struct mount *m, uint32_t node, struct buf *names)
+int xattrs_list(struct mount *m, struct volume *v, uint32_t node,
+		struct buf *names)
 {
 	struct walk w = { .out = names };
 
-	return walk(m, node, &w);
+	return walk(m, v, node, &w);
 }

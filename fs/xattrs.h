@@ -12,10 +12,11 @@
  */
 
 /* xattrs_get - the value of one into @value; 0, -ENODATA, or an error */
-int xattrs_get(struct mount *m, uint32_t node, const char *name,
-	       struct buf *value);
+int xattrs_get(struct mount *m, struct volume *v, uint32_t node,
+	       const char *name, struct buf *value);
 
 /* xattrs_list - all names, each with its NUL */
-int xattrs_list(struct mount *m, uint32_t node, struct buf *names);
+int xattrs_list(struct mount *m, struct volume *v, uint32_t node,
+		struct buf *names);
 
 #endif
