@@ -410,7 +410,8 @@ void data_init(struct mount *m)
 		way_works(&m->ways, WAY_STAY_AWAKE, "");
 	if (way_is_open(&m->ways, WAY_AHEAD))
 		m->ahead = ahead_new(m);
-	volume_start(&m->volume, &m->ways, m->options->view);
+	if (!m->shelf)
+		volume_start(&m->volume, &m->ways, m->options->view);
 }
 
 void data_end(struct mount *m)

@@ -6,6 +6,7 @@
 #include "cleanup.h"
 #include "exit_status.h"
 #include "log.h"
+#include "mb/folder.h"
 #include "mb/salvage.h"
 #include "mountpoint.h"
 #include "options.h"
@@ -27,7 +28,33 @@ static void forbid_core_files(void)
 MB_DEFINE_AUTO(struct mb_backup, mb_backup_free)
 MB_DEFINE_AUTO(struct mb_tree, mb_tree_free)
 
-static int run(const struct options *o)
+static int run_shelf(const struct options *o)
+{
+	struct shelf *shelf = NULL;
+	char *mountpoint = NULL;
+	struct mb_err err;
+	int rc;
+
+	exit_when_interrupted(true);
+	rc = shelf_open(&shelf, o, &err);
+	if (rc == 0)
+		rc = mountpoint_check(o->mountpoint, shelf_get_fd(shelf),
+				      &mountpoint, &err);
+	if (rc == 0)
+		rc = shelf_ask(shelf, &err);
+	exit_when_interrupted(false);
+	if (rc < 0) {
+		log_line("%s", err.text);
+		rc = exit_status_of(rc);
+	} else if (!o->fake) {
+		rc = serve_shelf(o, shelf, mountpoint);
+	}
+	shelf_free(shelf);
+	free(mountpoint);
+	return rc;
+}
+
+static int run_backup(const struct options *o)
 {
 	mb_auto(mb_backup_free) struct mb_backup *backup = NULL;
 	mb_auto(mb_tree_free) struct mb_tree *tree = NULL;
@@ -41,7 +68,8 @@ static int run(const struct options *o)
 			  mb_backup_open(&backup, o->backup, &err);
 	if (rc == 0) {
 		mb_backup_on_note(backup, note, NULL);
-		rc = mountpoint_check(o->mountpoint, backup, &mountpoint, &err);
+		rc = mountpoint_check(o->mountpoint, mb_backup_get_fd(backup),
+				      &mountpoint, &err);
 	}
 	if (rc == 0)
 		rc = unlock(backup, &o->unlock, &err);
@@ -67,7 +95,8 @@ static int print_capabilities(const struct options *o)
 	mb_auto(buf_release) struct buf text = { 0 };
 	struct ways ways;
 	struct mb_err err;
-	int rc = o->backup ? mb_backup_open(&backup, o->backup, &err) : 0;
+	bool one = o->backup && !mb_folder_holds_any(o->backup);
+	int rc = one ? mb_backup_open(&backup, o->backup, &err) : 0;
 
 	if (rc < 0) {
 		log_line("%s", err.text);
@@ -88,7 +117,9 @@ int main(int argc, char **argv)
 	forbid_core_files();
 	switch (options_parse(&o, argc, argv)) {
 	case OPTIONS_RUN:
-		rc = o.capabilities ? print_capabilities(&o) : run(&o);
+		rc = o.capabilities		   ? print_capabilities(&o) :
+		     mb_folder_holds_any(o.backup) ? run_shelf(&o) :
+						     run_backup(&o);
 		break;
 	case OPTIONS_DONE:
 		rc = EXIT_FINE;

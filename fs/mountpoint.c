@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,15 +21,14 @@ static bool same_file(const struct stat *a, const struct stat *b)
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-int mountpoint_check(const char *path, const struct mb_backup *backup,
-		     char **real, struct mb_err *err)
+int mountpoint_check(const char *path, int backup_fd, char **real,
+		     struct mb_err *err)
 {
 	mb_auto(close) int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct stat backup_st, here, last = { 0 };
 
 	*real = NULL;
-	if (fd < 0 || fstat(fd, &here) < 0 ||
-	    fstat(mb_backup_get_fd(backup), &backup_st) < 0)
+	if (fd < 0 || fstat(fd, &here) < 0 || fstat(backup_fd, &backup_st) < 0)
 		return mb_err_set(err, errno == ENOENT ? -EIO : -errno,
 				  "mountpoint %s: %s", path, strerror(errno));
 	/* by identity, upwards: links do not deceive it */

@@ -2,17 +2,18 @@
 #ifndef MOUNTPOINT_H
 #define MOUNTPOINT_H
 
-#include "mb/backup.h"
+#include "mb/err.h"
 
 /*
- * mountpoint_check - may the backup be mounted there?
+ * mountpoint_check - may a backup be mounted there?
+ * @backup_fd: its folder, or the one of several
  * @real: takes the path with links resolved; the caller frees it
  *
  * Returns 0; -EINVAL if it is the backup or a folder inside it, which would
  * hide what is mounted; -ENOTDIR; errors of the system.
  */
-int mountpoint_check(const char *path, const struct mb_backup *backup,
-		     char **real, struct mb_err *err);
+int mountpoint_check(const char *path, int backup_fd, char **real,
+		     struct mb_err *err);
 
 /*
  * mountpoint_unmount_idle - unmount unless somebody uses it

@@ -166,6 +166,32 @@ bool open_files_busy(struct open_files *files)
 	return busy;
 }
 
+/* One that nobody uses, taken out; or NULL. */
+static struct open_file *take_unused(struct open_files *files,
+				     const struct volume *v)
+{
+	struct open_file *f;
+
+	pthread_mutex_lock(&files->lock);
+	for (f = files->oldest; f && f->volume != v; f = f->newer)
+		;
+	if (f) {
+		leave_unused(files, f);
+		*place_of(files, f->ino) = f->next;
+	}
+	pthread_mutex_unlock(&files->lock);
+	return f;
+}
+
+void open_files_forget(struct open_files *files, const struct volume *v,
+		       fuse_req_t req)
+{
+	struct open_file *f;
+
+	while ((f = take_unused(files, v)))
+		file_free(files, f, req);
+}
+
 void open_files_close_all(struct open_files *files)
 {
 	files->close = NULL; /* all that is the kernel's is gone */

@@ -79,6 +79,13 @@ unsigned open_files_count(struct open_files *files, struct open_file *f,
 /* open_files_busy - does the kernel have a file open? */
 bool open_files_busy(struct open_files *files);
 
+/*
+ * open_files_forget - close those of a volume that nobody uses
+ * @req: any request at hand, for what has to be closed
+ */
+void open_files_forget(struct open_files *files, const struct volume *v,
+		       fuse_req_t req);
+
 /* open_files_close_all - whoever uses them; nobody asks any more */
 void open_files_close_all(struct open_files *files);
 

@@ -14,6 +14,7 @@
 #include "handshake.h"
 #include "log.h"
 #include "own_files.h"
+#include "shelf.h"
 #include "stat_ahead.h"
 #include "xattrs.h"
 
@@ -53,8 +54,13 @@ struct mount *fs_mount(fuse_req_t req)
 
 struct volume *fs_volume(struct mount *m, fuse_ino_t ino)
 {
-	(void)ino;
-	return &m->volume;
+	return m->shelf ? shelf_volume(m->shelf, ino) : &m->volume;
+}
+
+void fs_known(struct mount *m, fuse_ino_t ino, int more)
+{
+	if (m->shelf && ino)
+		shelf_known(m->shelf, ino, more);
 }
 
 void fs_report(struct volume *v, uint32_t node, const char *what)
@@ -64,10 +70,11 @@ void fs_report(struct volume *v, uint32_t node, const char *what)
 	if (!mb_tree_first_report(v->tree, node))
 		return;
 	mb_tree_get_path(v->tree, node, path, sizeof(path));
-	log_line("%s: %s", path, what);
+	log_line("%s%s%s: %s", v->label ? v->label : "", v->label ? "/" : "",
+		 path, what);
 }
 
-static void set_owner(const struct mount *m, struct stat *st)
+void fs_set_owner(const struct mount *m, struct stat *st)
 {
 	int mode = S_ISDIR(st->st_mode) ? m->options->dir_mode :
 					  m->options->file_mode;
@@ -92,7 +99,7 @@ static int fill_stat(struct mount *m, fuse_ino_t ino, struct stat *st,
 
 	if (own_is(ino)) {
 		rc = own_stat(v->backup, ino, st);
-		set_owner(m, st);
+		fs_set_owner(m, st);
 		return rc;
 	}
 	rc = stat_ahead_take(v->stat_ahead, (uint32_t)ino, &entry) ?
@@ -113,7 +120,7 @@ static int fill_stat(struct mount *m, fuse_ino_t ino, struct stat *st,
 		.st_mtim = entry.mtime,
 		.st_ctim = entry.ctime,
 	};
-	set_owner(m, st);
+	fs_set_owner(m, st);
 	if (birth)
 		*birth = entry.birth;
 	return 0;
@@ -128,6 +135,15 @@ static int fill_entry(struct mount *m, fuse_ino_t ino,
 		.entry_timeout = FOR_EVER,
 	};
 	return ino ? fill_stat(m, ino, &e->attr, NULL) : 0;
+}
+
+void fs_reply_entry(fuse_req_t req, struct mount *m,
+		    const struct fuse_entry_param *e)
+{
+	/* before it is: it can be forgotten at once */
+	fs_known(m, e->ino, 1);
+	if (fuse_reply_entry(req, e) < 0)
+		fs_known(m, e->ino, -1);
 }
 
 static fuse_ino_t parent_of(struct volume *v, fuse_ino_t ino)
@@ -182,7 +198,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t dir, const char *name)
 	if (rc < 0)
 		fuse_reply_err(req, fs_errno(rc));
 	else
-		fuse_reply_entry(req, &e);
+		fs_reply_entry(req, m, &e);
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino,
@@ -310,7 +326,8 @@ static mode_t format_of(struct mount *m, fuse_ino_t ino)
 }
 
 static size_t add_entry(fuse_req_t req, struct mount *m, char *out, size_t room,
-			const char *name, fuse_ino_t ino, off_t next, bool plus)
+			const char *name, fuse_ino_t ino, off_t next, bool plus,
+			int *known)
 {
 	struct fuse_entry_param e = { 0 };
 
@@ -318,6 +335,7 @@ static size_t add_entry(fuse_req_t req, struct mount *m, char *out, size_t room,
 	if (plus && strcmp(name, ".") && strcmp(name, "..") &&
 	    fill_entry(m, ino, &e) < 0)
 		e = (struct fuse_entry_param){ 0 };
+	*known += e.ino != 0;
 	if (!e.ino)
 		e.attr = (struct stat){ .st_ino = ino,
 					.st_mode = format_of(m, ino) };
@@ -343,7 +361,7 @@ static void list(fuse_req_t req, fuse_ino_t dir, size_t size, off_t at,
 	const char *name;
 	fuse_ino_t ino;
 	size_t used = 0;
-	int rc = 0;
+	int rc = 0, known = 0;
 
 	if (!own_is(dir))
 		rc = mb_tree_children(v->tree, (uint32_t)dir, &first, &count,
@@ -368,10 +386,12 @@ static void list(fuse_req_t req, fuse_ino_t dir, size_t size, off_t at,
 		if (entry_size(req, name, plus) > size - used)
 			break;
 		used += add_entry(req, m, out + used, size - used, name, ino,
-				  at + 1, plus);
+				  at + 1, plus, &known);
 		at++;
 	}
-	fuse_reply_buf(req, out, used);
+	fs_known(m, dir, known);
+	if (fuse_reply_buf(req, out, used) < 0)
+		fs_known(m, dir, -known);
 }
 
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,

@@ -21,6 +21,7 @@
 struct mount {
 	const struct options *options;
 	struct volume volume;
+	struct shelf *shelf; /* a folder of backups: instead of the volume */
 	/* called once, when the kernel has shaken hands */
 	void (*on_ready)(struct mount *m);
 	int ready_fd;
@@ -41,6 +42,19 @@ extern const struct fuse_lowlevel_ops fs_ops;
 
 /* fs_mount - the mount that a request is for; idle= counts from it */
 struct mount *fs_mount(fuse_req_t req);
+
+/* fs_set_owner - owner and permissions, as the options say */
+void fs_set_owner(const struct mount *m, struct stat *st);
+
+/* fs_reply_entry - an answer to lookup, which is counted (fs_known) */
+void fs_reply_entry(fuse_req_t req, struct mount *m,
+		    const struct fuse_entry_param *e);
+
+/*
+ * fs_known - the kernel has been told of so many entries of the backup of an
+ * inode, or (less than 0) has not
+ */
+void fs_known(struct mount *m, fuse_ino_t ino, int more);
 
 /* fs_volume - the backup that an inode is an entry of */
 struct volume *fs_volume(struct mount *m, fuse_ino_t ino);

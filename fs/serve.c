@@ -123,13 +123,20 @@ static int mount_and_loop(struct mount *m, const char *mountpoint)
 	int rc = EXIT_FAILED;
 
 	if (make_args(&args, m->options, &m->ways,
-		      mb_backup_get_info(m->volume.backup)->source))
-		session = fuse_session_new(&args, &fs_ops, sizeof(fs_ops), m);
+		      m->shelf ? shelf_get_path(m->shelf) :
+				 mb_backup_get_info(m->volume.backup)->source))
+		session =
+			fuse_session_new(&args, m->shelf ? &shelf_ops : &fs_ops,
+					 sizeof(fs_ops), m);
 	fuse_opt_free_args(&args);
 	if (!session)
 		return EXIT_FAILED;
 	m->session = session;
 	data_init(m);
+	if (m->shelf && shelf_start(m->shelf, m) < 0) {
+		log_line("cannot watch %s", shelf_get_path(m->shelf));
+		goto out_destroy;
+	}
 	if (fuse_set_signal_handlers(session) < 0)
 		goto out_destroy;
 	if (mount_whole(session, mountpoint) < 0) {
@@ -146,6 +153,8 @@ static int mount_and_loop(struct mount *m, const char *mountpoint)
 out_handlers:
 	fuse_remove_signal_handlers(session);
 out_destroy:
+	if (m->shelf)
+		shelf_end(m->shelf);
 	data_end(m);
 	fuse_session_destroy(session);
 	return rc;
@@ -170,21 +179,13 @@ static int wait_for_child(pid_t child, int from)
 						    EXIT_FAILED;
 }
 
-int serve(const struct options *o, struct mb_backup *backup,
-	  struct mb_tree *tree, const char *mountpoint)
+static int serve_mount(struct mount *m, const char *mountpoint)
 {
-	struct mount m = {
-		.options = o,
-		.on_ready = tell_parent,
-		.ready_fd = -1,
-	};
 	int fds[2];
 	pid_t child;
 
-	volume_init(&m.volume, 0, backup, tree);
-	ways_init(&m.ways, o->ways, backup);
-	if (o->foreground)
-		return mount_and_loop(&m, mountpoint);
+	if (m->options->foreground)
+		return mount_and_loop(m, mountpoint);
 	if (pipe2(fds, O_CLOEXEC) < 0 || (child = fork()) < 0) {
 		log_line("cannot go to the background: %s", strerror(errno));
 		return EXIT_FAILED;
@@ -195,6 +196,34 @@ int serve(const struct options *o, struct mb_backup *backup,
 	}
 	close(fds[0]);
 	setsid();
-	m.ready_fd = fds[1];
-	return mount_and_loop(&m, mountpoint);
+	m->ready_fd = fds[1];
+	return mount_and_loop(m, mountpoint);
+}
+
+int serve(const struct options *o, struct mb_backup *backup,
+	  struct mb_tree *tree, const char *mountpoint)
+{
+	struct mount m = {
+		.options = o,
+		.on_ready = tell_parent,
+		.ready_fd = -1,
+	};
+
+	volume_init(&m.volume, 0, backup, tree);
+	ways_init(&m.ways, o->ways, backup);
+	return serve_mount(&m, mountpoint);
+}
+
+int serve_shelf(const struct options *o, struct shelf *shelf,
+		const char *mountpoint)
+{
+	struct mount m = {
+		.options = o,
+		.shelf = shelf,
+		.on_ready = tell_parent,
+		.ready_fd = -1,
+	};
+
+	ways_init(&m.ways, o->ways, NULL);
+	return serve_mount(&m, mountpoint);
 }

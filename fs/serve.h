@@ -4,6 +4,7 @@
 
 #include "mb/tree.h"
 #include "options.h"
+#include "shelf.h"
 
 /*
  * serve - mount, and answer until it is unmounted or a signal comes
@@ -14,5 +15,9 @@
  */
 int serve(const struct options *o, struct mb_backup *backup,
 	  struct mb_tree *tree, const char *mountpoint);
+
+/* serve_shelf - the same for a folder of backups */
+int serve_shelf(const struct options *o, struct shelf *shelf,
+		const char *mountpoint);
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "volume.h"
 
+#include <stdlib.h>
+
 #include "log.h"
 #include "open_ahead.h"
 #include "stat_ahead.h"
@@ -49,6 +51,8 @@ void volume_release(struct volume *v)
 	v->tree = NULL;
 	mb_backup_free(v->backup);
 	v->backup = NULL;
+	free(v->label);
+	v->label = NULL;
 }
 
 void volume_totals(struct volume *v, struct mb_totals *totals)
@@ -58,7 +62,8 @@ void volume_totals(struct volume *v, struct mb_totals *totals)
 	pthread_mutex_lock(&v->totals_lock);
 	if (!v->totals_known &&
 	    mb_backup_each_domain(v->backup, NULL, NULL, &v->totals, &err) < 0)
-		log_line("size of the backup: %s", err.text);
+		log_line("%s%ssize of the backup: %s", v->label ? v->label : "",
+			 v->label ? ": " : "", err.text);
 	v->totals_known = true;
 	*totals = v->totals;
 	pthread_mutex_unlock(&v->totals_lock);

@@ -16,6 +16,7 @@
  */
 struct volume {
 	uint32_t number;
+	char *label; /* what its lines in the log begin with, or NULL */
 	struct mb_backup *backup;
 	struct mb_tree *tree;
 	/* NULL: nobody does that */

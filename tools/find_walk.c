@@ -13,6 +13,7 @@
 
 #include "beneath.h"
 #include "find_inside.h"
+#include "mb/folder.h"
 
 MB_DEFINE_AUTO(struct mb_backup, mb_backup_free)
 
@@ -87,36 +88,6 @@ static void note(struct walk *w, const char *path, const char *reason)
 
 /* --- one backup ---------------------------------------------------------- */
 
-static bool has_file(int dir_fd, const char *name)
-{
-	struct stat st;
-
-	return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       S_ISREG(st.st_mode);
-}
-
-/*
- * Other things than backups have a Manifest.plist too; one that is incomplete
- * has at least two of the three lists.
- */
-static bool is_backup(int fd)
-{
-	return has_file(fd, "Manifest.db") || has_file(fd, "Manifest.mbdb") ||
-	       has_file(fd, "Manifest.plist") + has_file(fd, "Info.plist") +
-			       has_file(fd, "Status.plist") >=
-		       2;
-}
-
-/* "00008110-000A1B2C3D4E5F67", or 40 digits: the length, 0 if it is none */
-static size_t udid_len(const char *name)
-{
-	size_t len = strspn(name, "0123456789abcdefABCDEF");
-
-	if (len == 8 && name[8] == '-')
-		len += 1 + strspn(name + 9, "0123456789abcdefABCDEF");
-	return len == 25 || len == 40 ? len : 0;
-}
-
 /* "-20240615-100000" */
 static bool is_moment(const char *text)
 {
@@ -143,7 +114,7 @@ static bool larder_has_kept(int above_fd, const char *name, size_t len)
 /* @above: the folder that it is in */
 static enum found_kind kind_of(int above, const char *name)
 {
-	size_t len = udid_len(name);
+	size_t len = mb_folder_udid_len(name);
 
 	if (len && !name[len])
 		return FOUND_CURRENT;
@@ -316,7 +287,7 @@ static void look_at_link(struct walk *w, int fd, const char *name,
 {
 	mb_auto(close) int sub = openat(fd, name, OPEN_DIR);
 
-	if (sub >= 0 && is_backup(sub))
+	if (sub >= 0 && mb_folder_is_backup(sub))
 		report(w, sub, path);
 }
 
@@ -337,7 +308,7 @@ static void look_at_entry(struct walk *w, int fd, const struct dirent *e,
 	sub = openat(fd, e->d_name, OPEN_DIR | O_NOFOLLOW);
 	if (sub >= 0)
 		each(w, sub, longer, depth - 1);
-	else if (errno == EACCES && udid_len(e->d_name))
+	else if (errno == EACCES && mb_folder_udid_len(e->d_name))
 		report_closed(w, longer, e->d_name, fd);
 	else if (errno == EACCES && each == look_in_home)
 		note(w, longer, strerror(EACCES));
@@ -380,7 +351,7 @@ static void visit(struct walk *w, int fd, const char *path, int depth)
 		w->full = true;
 		return;
 	}
-	if (is_backup(fd)) {
+	if (mb_folder_is_backup(fd)) {
 		report(w, fd, path);
 		return;
 	}

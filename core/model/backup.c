@@ -81,6 +81,20 @@ const uint8_t *mb_backup_get_keybag_id(const struct mb_backup *b)
 	return b->keybag.uuid;
 }
 
+void mb_backup_get_derivation(const struct mb_backup *b,
+			      uint8_t out[MB_DERIVATION_LEN])
+{
+	const struct keybag *bag = &b->keybag;
+	uint32_t second = bag->has_double ? bag->double_iterations : 0;
+
+	memset(out, 0, MB_DERIVATION_LEN);
+	memcpy(out, bag->salt, 20);
+	memcpy(out + 20, &bag->iterations, 4);
+	memcpy(out + 24, &second, 4);
+	if (second)
+		memcpy(out + 28, bag->double_salt, 20);
+}
+
 static bool has_file(int dir_fd, const char *name)
 {
 	struct stat st;

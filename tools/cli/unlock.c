@@ -19,14 +19,14 @@ static const char *environment_passfile(void)
 	return path && *path ? path : NULL;
 }
 
-static bool password_given(const struct unlock_source *source)
+bool unlock_password_given(const struct unlock_source *source)
 {
 	return source->passfile || source->extpass || environment_passfile();
 }
 
 bool unlock_source_given(const struct unlock_source *source)
 {
-	return source->keyfile || password_given(source);
+	return source->keyfile || unlock_password_given(source);
 }
 
 int unlock_get_password(const struct unlock_source *source, const char *prompt,
@@ -46,7 +46,7 @@ static int get_password(struct mb_backup *backup,
 			struct mb_err *err)
 {
 	const struct mb_backup_info *info = mb_backup_get_info(backup);
-	bool asks = !password_given(source);
+	bool asks = !unlock_password_given(source);
 	struct mb_err prompt; /* for its printable text */
 	int rc;
 
@@ -79,8 +79,7 @@ static int derive(struct mb_backup *backup, const struct unlock_source *source,
 	return rc < 0 ? rc : unlock_derive_from(backup, password, key, err);
 }
 
-/* The key has opened the backup. */
-static void remember(struct mb_backup *backup,
+void unlock_remember(struct mb_backup *backup,
 		     const struct unlock_source *source,
 		     const uint8_t key[MB_DERIVED_KEY_LEN])
 {
@@ -137,7 +136,7 @@ int unlock_derive(struct mb_backup *backup, const struct unlock_source *source,
 		return rc;
 	rc = mb_backup_unlock(backup, key, err);
 	if (rc == 0)
-		remember(backup, source, key);
+		unlock_remember(backup, source, key);
 	/* it fits; of what is damaged, whoever unlocks with it is told */
 	return rc == -EBADMSG ? 0 : rc;
 }
@@ -158,14 +157,14 @@ int unlock_keep(struct mb_backup *backup, const struct unlock_source *source,
 
 	if (!needs_unlocking(backup))
 		return 0;
-	if (source->keyfile && !password_given(source))
+	if (source->keyfile && !unlock_password_given(source))
 		rc = key_file_read(source->keyfile, backup, key, err);
 	else
 		rc = derive(backup, source, password, key, err);
 	if (rc == 0)
 		rc = mb_backup_unlock(backup, key, err);
 	if (rc == 0)
-		remember(backup, source, key);
+		unlock_remember(backup, source, key);
 	explicit_bzero(key, sizeof(key));
 	return rc;
 }

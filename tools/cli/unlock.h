@@ -19,6 +19,9 @@ struct unlock_source {
 /* True if one is given, here or by LARDER_PASSFILE in the environment. */
 bool unlock_source_given(const struct unlock_source *source);
 
+/* The same of a password alone. */
+bool unlock_password_given(const struct unlock_source *source);
+
 /*
  * unlock_get_password - from the first that is there of: password file,
  * command, LARDER_PASSFILE, terminal
@@ -52,6 +55,15 @@ int unlock_remembered(struct mb_backup *backup,
  */
 int unlock_derive(struct mb_backup *backup, const struct unlock_source *source,
 		  uint8_t key[MB_DERIVED_KEY_LEN], struct mb_err *err);
+
+/*
+ * unlock_remember - have a key that has opened a backup remembered, if asked to
+ *
+ * That it cannot be is said on standard error.
+ */
+void unlock_remember(struct mb_backup *backup,
+		     const struct unlock_source *source,
+		     const uint8_t key[MB_DERIVED_KEY_LEN]);
 
 /*
  * unlock_derive_from - the derived key of a password

@@ -101,6 +101,16 @@ int mb_backup_unlock(struct mb_backup *backup,
 const uint8_t *mb_backup_get_keybag_id(const struct mb_backup *backup);
 
 /*
+ * mb_backup_get_derivation - all that a derived key depends on but the password
+ *
+ * Where it is equal for two backups, one key is what a password becomes for
+ * both. All zeros of one that is not encrypted.
+ */
+#define MB_DERIVATION_LEN 48
+void mb_backup_get_derivation(const struct mb_backup *backup,
+			      uint8_t out[MB_DERIVATION_LEN]);
+
+/*
  * mb_backup_load - open the manifest
  *
  * Reads its outline, not its records.
