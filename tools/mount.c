@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "mb/folder.h"
 #include "mount_home.h"
 #include "named_backup.h"
 #include "remembered.h"
@@ -19,7 +20,8 @@ static const char usage[] =
 	"usage: larder mount [--open] [-o OPTION[,...]] BACKUP [MOUNTPOINT]\n"
 	"\n"
 	"Mounts a backup as files, and prints where. BACKUP is a folder; or the\n"
-	"UDID or the name of a device whose backup \"larder find\" finds.\n"
+	"UDID or the name of a device whose backup \"larder find\" finds; or a\n"
+	"folder of backups, all of which are mounted as one tree.\n"
 	"\n"
 	"Without MOUNTPOINT a folder is made, named after the device, in\n"
 	"$XDG_RUNTIME_DIR/larder; \"larder umount\" removes it.\n"
@@ -159,27 +161,39 @@ static void mounting_release(struct mounting *m)
 	mount_home_release(&m->home);
 }
 
+static int keep_names(struct mounting *m, const char *source,
+		      const char *device, struct mb_err *err)
+{
+	const char *slash = source ? strrchr(source, '/') : NULL;
+
+	m->backup = source ? strdup(source) : NULL;
+	m->device = strdup(device && *device ? device :
+			   slash && slash[1] ? slash + 1 :
+					       "backup");
+	return m->backup && m->device ?
+		       0 :
+		       mb_err_set(err, -ENOMEM, "out of memory");
+}
+
 /* Who it is; and whether there is any use in going on. */
 static int look_at_backup(struct mounting *m, const char *path,
 			  struct mb_err *err)
 {
 	mb_auto(mb_backup_free) struct mb_backup *b = NULL;
+	mb_auto(free) char *folder = NULL;
 	const struct mb_backup_info *info;
-	const char *slash, *name;
-	int rc = mb_backup_open(&b, path, err);
+	int rc;
 
+	/* of several each is looked at when it is entered */
+	if (mb_folder_holds_any(path)) {
+		folder = realpath(path, NULL);
+		return keep_names(m, folder, NULL, err);
+	}
+	rc = mb_backup_open(&b, path, err);
 	if (rc < 0)
 		return rc;
 	info = mb_backup_get_info(b);
-	slash = strrchr(info->source, '/');
-	name = info->device_name && *info->device_name ? info->device_name :
-	       slash && slash[1]		       ? slash + 1 :
-							 "backup";
-	m->backup = strdup(info->source);
-	m->device = strdup(name);
-	return m->backup && m->device ?
-		       0 :
-		       mb_err_set(err, -ENOMEM, "out of memory");
+	return keep_names(m, info->source, info->device_name, err);
 }
 
 static int choose_mountpoint(struct mounting *m, const char *given,
