@@ -348,15 +348,20 @@ void data_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 }
 
-void data_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+void data_close(fuse_req_t req, struct fuse_file_info *fi)
 {
 	struct open_file *f = (struct open_file *)(uintptr_t)fi->fh;
 	struct mount *m = fs_mount(req);
 
-	(void)ino;
 	if (open_files_count(&m->files, f, -1) == 0)
 		ahead_leave(m->ahead, f);
 	open_files_done(&m->files, f, req);
+}
+
+void data_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	data_close(req, fi);
 	fuse_reply_err(req, 0);
 }
 

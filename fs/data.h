@@ -17,6 +17,8 @@ void data_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void data_answer(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		 struct fuse_file_info *fi);
 void data_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+/* data_close - the same without the answer */
+void data_close(fuse_req_t req, struct fuse_file_info *fi);
 
 /* data_init - of a mount, before its first request */
 void data_init(struct mount *m);

@@ -174,16 +174,12 @@ void shelf_settle(struct shelf *s, fuse_req_t req)
 	}
 }
 
-void shelf_put(struct shelf *s, struct shelf_volume *v, fuse_req_t req)
+void shelf_put(struct shelf *s, struct shelf_volume *v)
 {
-	bool settles;
-
 	pthread_mutex_lock(&s->lock);
 	v->users--;
-	settles = s->settle;
+	s->settle |= !v->known;
 	pthread_mutex_unlock(&s->lock);
-	if (settles)
-		shelf_settle(s, req);
 }
 
 /* --- opening ------------------------------------------------------------- */
@@ -235,7 +231,7 @@ static const struct shelf_item *surplus(struct shelf *s)
 	unsigned count = 0;
 
 	for (struct shelf_volume *v = s->volumes; v; v = v->next) {
-		if (v->state != SHELF_OPEN || v->gone)
+		if (v->state != SHELF_OPEN || v->gone || v->leaving)
 			continue;
 		count++;
 		if (!v->users && (!oldest || v->used_ms < oldest->used_ms))

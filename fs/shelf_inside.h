@@ -92,11 +92,12 @@ struct shelf_volume *shelf_find(const struct shelf *s, fuse_ino_t ino);
 
 /* shelf_take - the volume of an inode, until shelf_put; NULL if it is gone */
 struct shelf_volume *shelf_take(struct shelf *s, fuse_ino_t ino);
-void shelf_put(struct shelf *s, struct shelf_volume *v, fuse_req_t req);
+void shelf_put(struct shelf *s, struct shelf_volume *v);
 
 /*
  * shelf_settle - close what nobody uses and the kernel has forgotten, and what
  * is not to stay open then
+ * @req: any that has not been answered
  */
 void shelf_settle(struct shelf *s, fuse_req_t req);
 

@@ -17,8 +17,12 @@
 #include "own_files.h"
 #include "shelf_inside.h"
 
-/* What is on the shelf can change: seconds that the kernel need not ask. */
-#define A_WHILE 1.0
+/*
+ * What is on the shelf can change at any time: a name is asked for each time,
+ * so that nobody gets an old backup by a new name. Seconds.
+ */
+#define NAME_TIMEOUT 0.0
+#define ATTR_TIMEOUT 1.0
 
 #define BLOCK_SIZE 4096
 
@@ -45,6 +49,11 @@ static bool is_top(fuse_ino_t ino)
 static bool is_notice(fuse_ino_t ino)
 {
 	return own_is(ino) && (uint32_t)ino >= NOTICE_DAMAGED;
+}
+
+static double attr_timeout(fuse_ino_t ino)
+{
+	return is_notice(ino) ? 0.0 : ATTR_TIMEOUT;
 }
 
 static struct shelf *shelf_of(fuse_req_t req)
@@ -251,8 +260,8 @@ static size_t add_listed(fuse_req_t req, struct shelf *s, char *out,
 	fuse_ino_t ino = l->entries[at].ino;
 	const char *name = l->entries[at].name;
 	struct fuse_entry_param e = { .ino = at < 2 ? 0 : ino,
-				      .attr_timeout = A_WHILE,
-				      .entry_timeout = A_WHILE };
+				      .attr_timeout = attr_timeout(ino),
+				      .entry_timeout = NAME_TIMEOUT };
 	size_t size;
 
 	pthread_mutex_lock(&s->lock);
@@ -342,12 +351,12 @@ static int look_up_here(struct shelf *s, const struct later *l,
 static void answer_lookup(struct later *l)
 {
 	struct shelf *s = l->shelf;
-	struct fuse_entry_param e = { .attr_timeout = A_WHILE,
-				      .entry_timeout = A_WHILE };
+	struct fuse_entry_param e = { .entry_timeout = NAME_TIMEOUT };
 	int rc;
 
 	pthread_mutex_lock(&s->lock);
 	rc = look_up_here(s, l, &e.ino);
+	e.attr_timeout = attr_timeout(e.ino);
 	if (rc == 0 && e.ino)
 		rc = attributes(s, e.ino, &e.attr);
 	pthread_mutex_unlock(&s->lock);
@@ -396,7 +405,7 @@ static void *answer_aside(void *arg)
 	if (l->volume) {
 		shelf_enter(s, l->volume);
 		answer(l);
-		shelf_put(s, l->volume, NULL);
+		shelf_put(s, l->volume);
 	} else {
 		shelf_await(s);
 		answer(l);
@@ -425,10 +434,11 @@ static void answer_now_or_later(struct later *l)
 	struct shelf *s = l->shelf;
 	struct later *copy;
 
+	shelf_settle(s, l->req);
 	if (!takes_long(s, l)) {
 		answer(l);
 		if (l->volume)
-			shelf_put(s, l->volume, l->req);
+			shelf_put(s, l->volume);
 		return;
 	}
 	copy = malloc(sizeof(*copy));
@@ -441,7 +451,7 @@ static void answer_now_or_later(struct later *l)
 		return;
 	fuse_reply_err(l->req, ENOMEM);
 	if (l->volume)
-		shelf_put(s, l->volume, NULL);
+		shelf_put(s, l->volume);
 	if (copy)
 		free(copy->name);
 	free(copy);
@@ -525,14 +535,14 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino,
 		if (rc < 0)
 			fuse_reply_err(req, -rc);
 		else
-			fuse_reply_attr(req, &st, A_WHILE);
+			fuse_reply_attr(req, &st, attr_timeout(ino));
 		return;
 	}
 	v = take(s, req, ino);
 	if (!v)
 		return;
 	fs_ops.getattr(req, ino, fi);
-	shelf_put(s, v, req);
+	shelf_put(s, v);
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
@@ -558,7 +568,7 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 	if (!v)
 		return;
 	fs_ops.readlink(req, ino);
-	shelf_put(s, v, req);
+	shelf_put(s, v);
 }
 
 static void op_readdir_any(fuse_req_t req, fuse_ino_t ino, size_t size,
@@ -576,7 +586,7 @@ static void op_readdir_any(fuse_req_t req, fuse_ino_t ino, size_t size,
 	if (!v)
 		return;
 	(plus ? fs_ops.readdirplus : fs_ops.readdir)(req, ino, size, off, fi);
-	shelf_put(s, v, req);
+	shelf_put(s, v);
 }
 
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
@@ -591,11 +601,66 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size,
 	op_readdir_any(req, ino, size, off, fi, true);
 }
 
+/*
+ * What was open in a backup that is gone is all that the kernel has been
+ * keeping of it; and its names, as long as there is memory, up to the top.
+ */
+struct leaving {
+	struct shelf *shelf;
+	struct shelf_volume *volume;
+	uint32_t node;
+};
+
+static void *leave(void *arg)
+{
+	struct leaving *l = arg;
+	struct shelf *s = l->shelf;
+	struct volume *v = &l->volume->base;
+
+	for (uint32_t node = l->node; node != MB_ROOT;) {
+		const char *name = mb_tree_get_name(v->tree, node);
+
+		node = mb_tree_get_parent(v->tree, node);
+		fuse_lowlevel_notify_inval_entry(s->mount->session,
+						 volume_ino(v, node), name,
+						 strlen(name));
+	}
+	shelf_put(s, l->volume);
+	free(l);
+	shelf_aside_ends(s);
+	return NULL;
+}
+
+/* When something of it is released; gives the volume back. */
+static void leave_if_gone(struct shelf *s, struct shelf_volume *v,
+			  fuse_ino_t ino)
+{
+	struct leaving *l = NULL;
+	bool gone;
+
+	pthread_mutex_lock(&s->lock);
+	gone = v->gone && v->base.tree && !own_is(ino);
+	pthread_mutex_unlock(&s->lock);
+	if (gone)
+		l = malloc(sizeof(*l));
+	if (l) {
+		*l = (struct leaving){ s, v, (uint32_t)ino };
+		if (shelf_aside(s, leave, l) == 0)
+			return;
+		free(l);
+	}
+	shelf_put(s, v);
+}
+
 static void op_releasedir(fuse_req_t req, fuse_ino_t ino,
 			  struct fuse_file_info *fi)
 {
-	(void)ino;
+	struct shelf *s = shelf_of(req);
+	struct shelf_volume *v = is_shelf(ino) ? NULL : shelf_take(s, ino);
+
 	free((void *)(uintptr_t)fi->fh);
+	if (v)
+		leave_if_gone(s, v, ino);
 	fuse_reply_err(req, 0);
 }
 
@@ -620,7 +685,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fi->direct_io = true; /* what it says can change */
 		fuse_reply_open(req, fi);
 	}
-	shelf_put(s, v, req);
+	shelf_put(s, v);
 }
 
 static void read_notice(fuse_req_t req, struct shelf *s,
@@ -654,7 +719,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		read_notice(req, s, v, size, off);
 	else
 		fs_ops.read(req, ino, size, off, fi);
-	shelf_put(s, v, req);
+	shelf_put(s, v);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino,
@@ -662,6 +727,7 @@ static void op_release(fuse_req_t req, fuse_ino_t ino,
 {
 	struct shelf *s = shelf_of(req);
 	struct shelf_volume *v;
+	bool gone;
 
 	if (is_notice(ino)) {
 		fuse_reply_err(req, 0);
@@ -670,8 +736,14 @@ static void op_release(fuse_req_t req, fuse_ino_t ino,
 	v = take(s, req, ino);
 	if (!v)
 		return;
-	fs_ops.release(req, ino, fi);
-	shelf_put(s, v, req);
+	data_close(req, fi);
+	pthread_mutex_lock(&s->lock);
+	gone = v->gone;
+	pthread_mutex_unlock(&s->lock);
+	if (gone)
+		open_files_forget(&s->mount->files, &v->base, req);
+	leave_if_gone(s, v, ino);
+	fuse_reply_err(req, 0);
 }
 
 /* --- sums and attributes ------------------------------------------------- */
@@ -710,7 +782,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 		st.f_blocks += (t.bytes + BLOCK_SIZE - 1) / BLOCK_SIZE;
 		st.f_files += t.records;
 		at = v->base.number;
-		shelf_put(s, v, req);
+		shelf_put(s, v);
 	}
 	fuse_reply_statfs(req, &st);
 }
@@ -815,7 +887,7 @@ static void op_xattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 		fs_ops.getxattr(req, ino, name, size);
 	else
 		fs_ops.listxattr(req, ino, size);
-	shelf_put(s, v, req);
+	shelf_put(s, v);
 }
 
 static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
