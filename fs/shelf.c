@@ -296,6 +296,9 @@ void shelf_enter(struct shelf *s, struct shelf_volume *v)
 		v->base.stat_ahead = opened.stat_ahead;
 		v->base.open_ahead = opened.open_ahead;
 		v->state = SHELF_OPEN;
+	} else if (rc == -ESTALE) {
+		v->state =
+			SHELF_CLOSED; /* another is about to take its place */
 	} else {
 		v->why = err;
 		v->state = rc == -ENOKEY || rc == -EKEYREJECTED ? SHELF_LOCKED :

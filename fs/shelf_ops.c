@@ -319,7 +319,7 @@ static int look_up_here(struct shelf *s, const struct later *l,
 	const struct shelf_device *d;
 
 	*found = 0;
-	if (v && v->gone)
+	if (v && (v->gone || v->state == SHELF_CLOSED))
 		return -ESTALE;
 	if (v && is_top(l->ino) && !strcmp(l->name, ".."))
 		*found = device_of(s, v);
@@ -375,7 +375,8 @@ static void answer_opendir(struct later *l)
 	bool gone, inside;
 
 	pthread_mutex_lock(&s->lock);
-	gone = l->volume && l->volume->gone;
+	gone = l->volume &&
+	       (l->volume->gone || l->volume->state == SHELF_CLOSED);
 	/* what is in a backup never changes: the kernel keeps listings */
 	inside = l->volume && l->volume->state == SHELF_OPEN;
 	if (!gone && !inside)
