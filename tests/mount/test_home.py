@@ -879,4 +879,51 @@ def without_a_desktop_it_says_so_and_goes_on():
             "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nothing"})
 
 
+# --- a folder of backups ------------------------------------------------------
+
+@case
+def a_folder_of_backups_is_mounted_by_its_name():
+    folder = new_dir("Backup")
+    os.rename(new_backup(), folder + "/one")
+    with user() as u:
+        path = u("mount", folder).rstrip("\n")
+        equal(path, f"{u.place}/{os.path.basename(folder)}")
+        equal(len(os.listdir(path)), 1)
+        listed, = (json.loads(line) for line in
+                   u("mounts", "--json").splitlines())
+        equal((listed["mountpoint"], listed["backup"], listed["device_name"]),
+              (path, folder, None))
+        equal(u("mounts"), f"{folder} on {path}\n")
+        equal(u("umount", folder), "")
+        equal(u.folders(), [])
+        u.fails(3, "mount", new_dir("empty"), words=["not a backup"])
+
+
+@case
+def a_closed_one_of_several_opens_when_its_key_is_remembered():
+    folder = new_dir("Backup")
+    for name in ("one", "two"):
+        os.rename(new_backup(), f"{folder}/{name}")
+    with remembering() as u:
+        path = u("mount", folder).rstrip("\n")
+
+        def closed():
+            names = shell(u, f'ls -d "{path}"/*/*/*').splitlines()
+            return [name for name in names if name.endswith("/locked")]
+
+        # two versions, and "latest"
+        equal(len(closed()), 3)
+        u("mount", "--remember", "--passfile", PASSFILE, folder + "/one")
+        wait_until(lambda: len(closed()) < 3, "opening")
+        hello = shell(u, f"cat \"{path}\"/*/*/HomeDomain/hello.txt")
+        equal(set(re.findall("hello", hello)), {"hello"})
+
+
+def shell(u, command):
+    """What a shell of this user prints."""
+    done = execute(*u.argv("-c", command, program="/bin/sh"), env=u.env)
+    equal((done.returncode, done.stderr), (0, ""))
+    return done.stdout.strip()
+
+
 run()
