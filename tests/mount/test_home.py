@@ -908,7 +908,7 @@ def a_closed_one_of_several_opens_when_its_key_is_remembered():
         path = u("mount", folder).rstrip("\n")
 
         def closed():
-            names = shell(u, f'ls -d "{path}"/*/*/*').splitlines()
+            names = shell(u, f"printf '%s\\n' '{path}'/*/*/*").splitlines()
             return [name for name in names if name.endswith("/locked")]
 
         # two versions, and "latest"
