@@ -105,35 +105,29 @@ ssize_t data_read(struct open_file *f, void *out, size_t len, int64_t off)
 
 /*
  * A file with damage is read past the page cache, so what is good before the
- * damage is given out and the next request meets the error. But where it is
- * mapped, the kernel still takes anything short for the end of the file and
- * makes it smaller for everyone: have it ask for the size again.
- *
- * Without a message for an open nothing can be read past the page cache: there
- * something short would hide the damage, so it is an error.
+ * damage is given out and the next request meets the error. But what is for
+ * the page cache, because the file is mapped or there is no message for an
+ * open, the kernel takes for the whole of it if it is short: it fills the rest
+ * with zeros and makes the file smaller for everyone. There it is an error,
+ * and the kernel asks again page by page.
  */
 static void reply(struct mount *m, fuse_req_t req, struct open_file *f,
-		  size_t len, int64_t off)
+		  size_t len, int64_t off, bool cached)
 {
 	char *out = data_buffer(len);
-	fuse_ino_t ino = f->ino;
 	ssize_t n = -ENOMEM;
 	bool cut = false;
 
 	if (out)
 		n = read_file(f, out, len, off, &cut);
-	if (cut && way_is_open(&m->ways, WAY_SILENT_OPEN)) {
-		cut = false;
+	if (cut && cached)
 		n = -EIO;
-	}
 	if (n < 0 && f->reader)
-		fs_report(f->volume, (uint32_t)ino, strerror((int)-n));
+		fs_report(f->volume, (uint32_t)f->ino, strerror((int)-n));
 	if (n < 0)
 		fuse_reply_err(req, fs_errno((int)n));
 	else
 		fuse_reply_buf(req, out, (size_t)n);
-	if (cut)
-		fuse_lowlevel_notify_inval_inode(m->session, ino, -1, 0);
 }
 
 /* ---- opening ---- */
@@ -366,12 +360,15 @@ void data_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 }
 
 static void answer(struct mount *m, fuse_req_t req, struct open_file *f,
-		   size_t size, off_t off)
+		   size_t size, off_t off, const struct fuse_file_info *fi)
 {
+	/* past the page cache the kernel says who reads */
+	bool cached = !fi->lock_owner;
+
 	if (m->stays_awake && size <= SCATTERED)
 		wakeful_soon();
 	if (!ahead_answers(m->ahead, req, f, size, off))
-		reply(m, req, f, size, off);
+		reply(m, req, f, size, off, cached);
 }
 
 void data_answer(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
@@ -382,7 +379,7 @@ void data_answer(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	int rc;
 
 	if (f) {
-		answer(m, req, f, size, off);
+		answer(m, req, f, size, off, fi);
 		return;
 	}
 	/* no open has come before */
@@ -391,7 +388,7 @@ void data_answer(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		fuse_reply_err(req, fs_errno(rc));
 		return;
 	}
-	answer(m, req, f, size, off);
+	answer(m, req, f, size, off, fi);
 	open_files_done(&m->files, f, NULL);
 }
 

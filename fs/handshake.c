@@ -54,8 +54,25 @@ static void take_part(struct mount *m, const struct fuse_custom_io *io)
 
 #if HAS_FLAGS_OF_ITS_OWN
 
+/* libfuse takes the ring by itself where its environment says so. */
+static void want_ring(struct mount *m, struct fuse_conn_info *conn)
+{
+#ifdef FUSE_CAP_OVER_IO_URING
+	bool wanted = way_is_open(&m->ways, WAY_IO_URING);
+
+	if (wanted && !(conn->capable_ext & FUSE_CAP_OVER_IO_URING))
+		way_fails(&m->ways, WAY_IO_URING,
+			  "the kernel does not offer it");
+	else
+		want(conn, FUSE_CAP_OVER_IO_URING, wanted);
+#else
+	(void)m, (void)conn;
+#endif
+}
+
 static void want_ways(struct mount *m, struct fuse_conn_info *conn)
 {
+	want_ring(m, conn);
 	if (way_is_open(&m->ways, WAY_DIRECT) &&
 	    !fuse_set_feature_flag(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP))
 		way_fails(&m->ways, WAY_DIRECT, "Linux 6.6 or later is needed");
@@ -160,6 +177,19 @@ void handshake_prepare(struct mount *m)
 }
 
 #endif
+
+void handshake_proved(struct mount *m, fuse_req_t req)
+{
+#ifdef FUSE_CAP_OVER_IO_URING
+	if (fuse_req_is_uring(req))
+		way_works(&m->ways, WAY_IO_URING, "");
+	else
+		way_fails(&m->ways, WAY_IO_URING,
+			  "libfuse could not set up its ring");
+#else
+	(void)m, (void)req;
+#endif
+}
 
 void handshake(void *userdata, struct fuse_conn_info *conn)
 {

@@ -17,6 +17,12 @@
  */
 void handshake_prepare(struct mount *m);
 
+/*
+ * handshake_proved - by the first request behind it: did it come by the way
+ * that was agreed upon?
+ */
+void handshake_proved(struct mount *m, fuse_req_t req);
+
 /* handshake - choose among what the kernel offers; the session's init */
 void handshake(void *userdata, struct fuse_conn_info *conn);
 

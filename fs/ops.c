@@ -47,6 +47,15 @@ struct mount *fs_mount(fuse_req_t req)
 {
 	struct mount *m = fuse_req_userdata(req);
 
+	if (!atomic_load(&m->asked) && !atomic_exchange(&m->asked, true))
+		handshake_proved(m, req);
+#ifdef FUSE_CAP_OVER_IO_URING
+	/*
+	 * libfuse cancels the threads of a ring, wherever they are: not in the
+	 * midst of a request, with a lock. They end without that.
+	 */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+#endif
 	if (m->options->idle_s)
 		atomic_store(&m->last_request_s, monotonic_s());
 	return m;

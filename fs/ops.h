@@ -31,6 +31,7 @@ struct mount {
 	struct ahead *ahead; /* NULL: nobody does that */
 	atomic_bool greeted; /* of handshake.c */
 	bool offers_mmap;
+	atomic_bool asked;   /* for anything, once */
 	atomic_bool opened;  /* a file, once */
 	bool stays_awake;    /* wakeful.h */
 	char read_ahead[64]; /* what sets it, "" if unknown: read_ahead.h */

@@ -33,6 +33,8 @@ static const char *const names[WAY_COUNT] = {
 	[WAY_SILENT_OPEN] = "silent-open",     [WAY_IO_URING] = "io-uring",
 };
 
+#define DEFAULT "default" /* those of WAYS_DEFAULT */
+
 #define SAY(w, way, ...) \
 	snprintf((w)->of[way].why, sizeof((w)->of[way].why), __VA_ARGS__)
 
@@ -154,7 +156,7 @@ static const char *why_unwanted(enum way way)
 	case WAY_SILENT_OPEN:
 		return "a damaged file could not be read to its last good byte";
 	case WAY_IO_URING:
-		return "one reader gains nothing";
+		return "from front to back files are read slower by it";
 	default:
 		return "not among those of ways=";
 	}
@@ -230,6 +232,17 @@ int ways_describe(struct ways *w, struct buf *out)
 	return rc;
 }
 
+/* The set behind a name of @len bytes, 0 if it is none. */
+static unsigned set_named(const char *name, size_t len)
+{
+	if (len == strlen(DEFAULT) && !memcmp(name, DEFAULT, len))
+		return WAYS_DEFAULT;
+	for (enum way way = 0; way < WAY_COUNT; way++)
+		if (len == strlen(names[way]) && !memcmp(name, names[way], len))
+			return WAY_BIT(way);
+	return 0;
+}
+
 bool ways_named(const char *list, unsigned *set)
 {
 	*set = 0;
@@ -237,14 +250,11 @@ bool ways_named(const char *list, unsigned *set)
 		return true;
 	for (;; list++) {
 		size_t len = strcspn(list, ":");
-		enum way way = 0;
+		unsigned named = set_named(list, len);
 
-		while (way < WAY_COUNT && (strlen(names[way]) != len ||
-					   memcmp(names[way], list, len)))
-			way++;
-		if (way == WAY_COUNT)
+		if (!named)
 			return false;
-		*set |= WAY_BIT(way);
+		*set |= named;
 		list += len;
 		if (!*list)
 			return true;

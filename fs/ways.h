@@ -75,7 +75,7 @@ bool way_fails(struct ways *w, enum way way, const char *why);
 int ways_describe(struct ways *w, struct buf *out);
 
 /*
- * ways_named - a set from its names, with colons between; "none"
+ * ways_named - a set from its names, with colons between; "default"; "none"
  *
  * Returns false for a name of none.
  */
