@@ -18,6 +18,7 @@ A test runs in a mount namespace of its own: what it mounts, binds and overlays
 disturbs nobody, and is gone when its last process is.
 """
 
+import collections
 import contextlib
 import errno
 import json
@@ -72,6 +73,8 @@ if "LARDER_TEST_NAMESPACE" not in os.environ:
 
 # who mounts: root, or, in a leg of its own, somebody without any rights
 AS_NOBODY = "LARDER_AS_NOBODY" in os.environ
+# the ways= of mounts whose tests name none, in a leg of its own
+WAYS = os.environ.get("LARDER_TEST_WAYS")
 BIN = STAGE + "/usr/local/bin"
 LARDERFS = BIN + "/larderfs"
 LARDER = BIN + "/larder"
@@ -376,6 +379,13 @@ class Mount:
         return complaints
 
 
+def requests(m, road=r"\w+"):
+    """Requests so far of a mount with -d, by name; libfuse 3.18 says by which
+    road they came: "dev", or "cqe" for a ring."""
+    return collections.Counter(re.findall(
+        rf"^(?:{road} )?unique: \d+, opcode: (\w+)", read(m.log, "r"), re.M))
+
+
 @contextlib.contextmanager
 def there(place, *argv):
     """While what a command mounts there is; skipped if it cannot be."""
@@ -426,6 +436,8 @@ def mounted(backup, *options, at=None, foreground=False, debug=False,
         os.chown(m.path, NOBODY, NOBODY)
     name, value = m.mark.split("=")
     env = (env or environment()) | {name: value}
+    if WAYS and not any("ways=" in option for option in options):
+        options = [*options, "ways=" + WAYS]
     options = list(options) + ([f"passfile={passfile}"] if passfile else [])
     argv = [*program, backup, m.path]
     if options:

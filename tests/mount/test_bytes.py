@@ -364,7 +364,8 @@ def a_backup_on_a_read_only_file_system_is_enough():
         with mounted(at) as m:
             equal(differences(expect, m.path), None)
     finally:
-        execute("umount", at)
+        # the daemon's files are closed just after its memory is gone
+        wait_until(lambda: not execute("umount", at).returncode, "umount")
 
 
 run()

@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 """What file managers and the tools of a shell do with a mount."""
 
-import collections
 import concurrent.futures
 import ctypes
 import hashlib
@@ -40,12 +39,6 @@ def fill(b):
 
 
 BACKUP, EXPECT = made_backup("db-encrypted", fill)
-
-
-def requests(m):
-    """Requests so far of a mount with -d, by name."""
-    return collections.Counter(re.findall(
-        r"^unique: \d+, opcode: (\w+)", read(m.log, "r"), re.M))
 
 
 def requests_of(m, action):

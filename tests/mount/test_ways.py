@@ -2,10 +2,12 @@
 """The ways that bytes can take: each gives the same ones, is taken where it is
 open, and is said to be, or why not."""
 
-import collections
+import functools
+import glob
 import hashlib
 import mmap
 import random
+import sqlite3
 
 from harness import *
 
@@ -24,12 +26,22 @@ FILES = {                       # path: length
     "Media/letter.txt": 1,
     "Media/empty.txt": 0,
 }
+CUT = {                         # path: length, what is stored of it
+    "Media/cut.MOV": (6 * MIB, 5 * MIB + 77),
+    "Media/cut.bin": (2 * MIB, MIB + 5003),
+    "Media/cut.txt": (20000, 9001),
+}
+DATABASE = "Media/database.mov"
 NAMES = ("passthrough", "direct", "read-ahead", "ahead", "stat-ahead",
          "open-ahead", "store-at-open", "stay-awake", "silent-open",
          "io-uring")
-DEFAULT = ":".join(NAMES[:-2])
+DEFAULT = "default"
 SETS = ("none", *NAMES[:-1], "direct:ahead", "read-ahead:ahead",
         "open-ahead:store-at-open", "silent-open:ahead:open-ahead", DEFAULT)
+# what is not there is not tested as if it were
+if "io-uring=yes" in execute(LARDERFS, "--capabilities", "-o",
+                             "ways=io-uring").stdout:
+    SETS += ("io-uring", "default:io-uring", "silent-open:io-uring")
 SHAPES_READ = ("db-encrypted", "db-plain", "mbdb-encrypted")
 LIBFUSE = re.search(r"libfuse3\S* => (\S+)", execute("ldd", LARDERFS).stdout)
 LIBFUSE = tuple(map(int, re.findall(r"\d+", os.path.realpath(
@@ -37,19 +49,38 @@ LIBFUSE = tuple(map(int, re.findall(r"\d+", os.path.realpath(
 BACKUPS = {}
 
 
+@functools.cache
+def database():
+    """A database of some MiB, in a file."""
+    path = new_path("database")
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE t (k INTEGER PRIMARY KEY, v BLOB, w TEXT)")
+        db.execute("CREATE INDEX i ON t (w)")
+        db.executemany("INSERT INTO t VALUES (?, ?, ?)", (
+            (i, CONTENT[i:i + 2000], CONTENT[7 * i:7 * i + 20].hex())
+            for i in range(2500)))
+    return path
+
+
 def fill(b):
     b.dir("CameraRollDomain")
     for path, size in FILES.items():
         b.file("CameraRollDomain", path, CONTENT[:size])
+    b.file("CameraRollDomain", DATABASE, read(database()))
     for i in range(300):
         b.file("HomeDomain", f"many/{i // 40}/{i % 40}.bin",
                CONTENT[i:i + 17 * i])
 
 
-def backup_of(shape):
-    if shape not in BACKUPS:
-        BACKUPS[shape] = made_backup(shape, fill)
-    return BACKUPS[shape]
+def fill_cut(b):
+    for path, (size, stored) in CUT.items():
+        b.file("CameraRollDomain", path, CONTENT[:size], cut=stored)
+
+
+def backup_of(shape, filler=fill):
+    if (shape, filler) not in BACKUPS:
+        BACKUPS[shape, filler] = made_backup(shape, filler)
+    return BACKUPS[shape, filler]
 
 
 def capabilities(m):
@@ -67,11 +98,6 @@ def capabilities(m):
 
 def film(m):
     return m.inside("CameraRollDomain/Media/film.MOV")
-
-
-def requests(m):
-    return collections.Counter(re.findall(
-        r"^unique: \d+, opcode: (\w+)", read(m.log, "r"), re.M))
 
 
 def forget(path):
@@ -129,6 +155,48 @@ def check_bytes(m):
             check_mapped(path, size)
 
 
+def check_database(path):
+    """By SQLite, which reads pages here and there, or maps them."""
+    ask = lambda of, size: execute(
+        "sqlite3", f"file:{of}?immutable=1", f"PRAGMA mmap_size={size}",
+        "PRAGMA integrity_check", "SELECT sum(length(v)) FROM t WHERE w > '8'",
+        ".sha3sum").stdout
+    for size in (0, 1 << 30):
+        want = ask(database(), size)
+        assert "\nok\n" in want, want
+        equal(ask(path, size), want)
+        forget(path)
+
+
+def read_to_the_end(path, block):
+    """What can be read, and the name of the error that ended it."""
+    got = b""
+    with open(path, "rb", 0) as f:
+        try:
+            while piece := f.read(block):
+                got += piece
+        except OSError as e:
+            return got, errno.errorcode[e.errno]
+    return got, None
+
+
+def check_cut(m):
+    """All that is stored, to the last whole block, and then an error."""
+    for path, (size, stored) in CUT.items():
+        end = stored - stored % 16
+        path = m.inside("CameraRollDomain", path)
+        equal(os.stat(path).st_size, size)
+        for block in (4096, 100001, MIB):
+            got, error = read_to_the_end(path, block)
+            equal((got == CONTENT[:end], error), (True, "EIO"), path)
+            forget(path)
+        with open(path, "rb") as f:
+            equal(os.pread(f.fileno(), 100, end - 90), CONTENT[end - 90:end])
+            equal(error_of(os.pread, f.fileno(), 100, end), "EIO")
+            equal(error_of(os.pread, f.fileno(), 100, size - 100), "EIO")
+        equal(os.stat(path).st_size, size)
+
+
 def check_parallel(m):
     """Readers of all kinds at once, of the same files and of others."""
     wrong = []
@@ -169,6 +237,7 @@ def these_ways_give_the_same_bytes(ways):
         backup, expect = backup_of(shape)
         with mounted(backup, "ways=" + ways) as m:
             check_bytes(m)
+            check_database(m.inside("CameraRollDomain", DATABASE))
             equal(differences(expect, m.path), None, shape)
 
 
@@ -179,7 +248,20 @@ def eight_readers_of_all_kinds_at_once_get_the_right_bytes(ways):
             check_parallel(m)
 
 
-@case_for([ways for ways in SETS if "silent-open" not in ways])
+# without messages for opens, damage takes its page along
+AUDIBLE = [ways for ways in SETS if "silent-open" not in ways]
+
+
+@case_for(AUDIBLE)
+def these_ways_give_every_good_byte_of_a_damaged_file(ways):
+    for shape in ("db-encrypted", "mbdb-encrypted"):
+        backup, expect = backup_of(shape, fill_cut)
+        with mounted(backup, "ways=" + ways) as m:
+            check_cut(m)
+            equal(differences(expect, m.path), None, shape)
+
+
+@case_for(AUDIBLE)
 def a_golden_backup_is_as_expected_by_these_ways(ways):
     for shape in SHAPES:
         with mounted(golden(shape), "ways=" + ways) as m:
@@ -195,14 +277,7 @@ def without_messages_for_opens_damage_is_an_error_and_never_other_bytes():
             path = os.path.join(os.fsencode(m.path), os.fsencode(line["path"]))
             if line["type"] != "f":
                 continue
-            got, error = b"", None
-            fd = os.open(path, os.O_RDONLY)
-            try:
-                while piece := os.read(fd, 1 << 16):
-                    got += piece
-            except OSError as e:
-                error = errno.errorcode[e.errno]
-            os.close(fd)
+            got, error = read_to_the_end(path, 1 << 16)
             if "error" in line:
                 damaged += 1
                 equal(error, line["error"], line["path"])
@@ -305,6 +380,59 @@ def without_messages_for_opens_there_is_one():
         equal(capabilities(m)["silent-open"], (True, ""))
 
 
+def check_ring(m):
+    """Everything behind the handshake comes through it."""
+    for path in ("Media/film.MOV", "Media/letter.txt"):
+        check_sequential(m.inside("CameraRollDomain", path), FILES[path], MIB)
+    by_device = requests(m, "dev")
+    equal({name for name in by_device if "FORGET" not in name}, {"INIT"})
+    assert requests(m, "cqe")["LOOKUP"] > 2, requests(m, "cqe")
+    threads = [read(path, "r").strip() for path in
+               glob.glob(f"/proc/{m.pid}/task/*/comm")]
+    assert any(name.startswith("fuse-ring") for name in threads), threads
+    equal(capabilities(m)["io-uring"], (True, ""))
+
+
+def check_no_ring(m):
+    check_sequential(film(m), len(CONTENT), MIB)
+    equal(requests(m, "cqe"), {})
+    return capabilities(m)["io-uring"]
+
+
+def needs_ring():
+    used, why = capabilities(larderfs(
+        "--capabilities", "-o", "ways=io-uring").stdout)["io-uring"]
+    if not used:
+        raise Skip("io-uring: " + why)
+
+
+if LIBFUSE >= (3, 18):
+    @case_for(("io-uring", "default:io-uring"))
+    def messages_come_through_a_ring(ways):
+        needs_ring()
+        with mounted(backup_of("db-encrypted")[0], "ways=" + ways,
+                     debug=True) as m:
+            check_ring(m)
+
+    @case
+    def no_ring_is_taken_that_is_not_named():
+        env = environment(FUSE_URING_ENABLE="1")
+        with mounted(backup_of("db-encrypted")[0], "ways=default", env=env,
+                     debug=True) as m:
+            equal(check_no_ring(m)[0], False)
+
+    @case
+    def where_no_ring_can_be_had_messages_come_as_ever():
+        needs_ring()
+        refused = ("strace", "-f", "-o", "/dev/null", "-e",
+                   "trace=io_uring_setup", "-e",
+                   "inject=io_uring_setup:error=EPERM", LARDERFS)
+        with mounted(backup_of("db-encrypted")[0], "ways=io-uring",
+                     program=refused, debug=True) as m:
+            equal(check_no_ring(m),
+                  (False, "libfuse could not set up its ring"))
+
+
 def needs_passthrough():
     used, why = capabilities(larderfs(
         "--capabilities", backup_of("db-plain")[0]).stdout)["passthrough"]
@@ -396,6 +524,10 @@ def capabilities_are_printed_without_a_mount_or_a_password():
         found = capabilities(done.stdout)
         for name, (used, note) in found.items():
             assert used or note, f"{name}: no reason"
+        if LIBFUSE < (3, 18):
+            found = capabilities(larderfs("--capabilities", *args, "-o",
+                                          "ways=io-uring").stdout)
+            assert "3.18 is needed" in found["io-uring"][1], found
         if LIBFUSE < (3, 17):
             assert "3.17 is needed" in found["passthrough"][1], found
         elif args and "encrypted" in args[0]:
