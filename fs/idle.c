@@ -10,6 +10,7 @@
 struct watch {
 	struct mount *mount;
 	const char *mountpoint;
+	dev_t device; /* what is mounted there */
 };
 
 static void *run(void *arg)
@@ -31,7 +32,7 @@ static void *run(void *arg)
 		 * or a working folder in the mount keeps it busy.
 		 */
 		if (!open_files_busy(&m->files) &&
-		    mountpoint_unmount_idle(w->mountpoint) == 0)
+		    mountpoint_unmount_idle(w->mountpoint, w->device) == 0)
 			break;
 		sleep((unsigned)idle_s);
 	}
@@ -48,7 +49,7 @@ int idle_start(struct mount *m, const char *mountpoint)
 
 	if (!w)
 		return -1;
-	*w = (struct watch){ m, mountpoint };
+	*w = (struct watch){ m, mountpoint, mountpoint_device(mountpoint) };
 	atomic_store(&m->last_request_s, monotonic_s());
 	/* signals are for the main thread */
 	sigfillset(&all);

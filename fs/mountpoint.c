@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,13 +57,26 @@ int mountpoint_check(const char *path, int backup_fd, char **real,
 	return 0;
 }
 
-int mountpoint_unmount_idle(const char *path)
+dev_t mountpoint_device(const char *path)
+{
+	struct statx st;
+
+	return statx(AT_FDCWD, path,
+		     AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
+		     0, &st) < 0 ?
+		       0 :
+		       makedev(st.stx_dev_major, st.stx_dev_minor);
+}
+
+int mountpoint_unmount_idle(const char *path, dev_t device)
 {
 	char *argv[] = { (char *)"fusermount3", (char *)"-u", (char *)"-q",
 			 (char *)"--",		(char *)path, NULL };
 	int status;
 	pid_t pid;
 
+	if (!device || mountpoint_device(path) != device)
+		return -EBUSY;
 	if (umount2(path, UMOUNT_NOFOLLOW) == 0)
 		return 0;
 	if (errno != EPERM)

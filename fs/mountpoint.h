@@ -2,6 +2,8 @@
 #ifndef MOUNTPOINT_H
 #define MOUNTPOINT_H
 
+#include <sys/types.h>
+
 #include "mb/err.h"
 
 /*
@@ -16,10 +18,18 @@ int mountpoint_check(const char *path, int backup_fd, char **real,
 		     struct mb_err *err);
 
 /*
+ * mountpoint_device - the number of what is mounted there, or 0
+ *
+ * Nothing that is mounted is asked for it, and nothing mounts itself.
+ */
+dev_t mountpoint_device(const char *path);
+
+/*
  * mountpoint_unmount_idle - unmount unless somebody uses it
+ * @device: of mountpoint_device; what has been mounted there since stays
  *
  * Returns 0, or -EBUSY.
  */
-int mountpoint_unmount_idle(const char *path);
+int mountpoint_unmount_idle(const char *path, dev_t device);
 
 #endif

@@ -5,26 +5,25 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "beneath.h"
 #include "cleanup.h"
+#include "mountpoint.h"
 
 /* More does not help: messages have 1 MiB at most. */
 #define KIB "4096"
 
 void read_ahead_find(struct mount *m, const char *mountpoint)
 {
-	struct statx st;
+	dev_t device = mountpoint_device(mountpoint);
 
 	m->read_ahead[0] = '\0';
-	if (statx(AT_FDCWD, mountpoint,
-		  AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, 0,
-		  &st) == 0)
+	if (device)
 		snprintf(m->read_ahead, sizeof(m->read_ahead),
-			 "/sys/class/bdi/%u:%u/read_ahead_kb", st.stx_dev_major,
-			 st.stx_dev_minor);
+			 "/sys/class/bdi/%u:%u/read_ahead_kb", major(device),
+			 minor(device));
 }
 
 void read_ahead_raise(struct mount *m)
