@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "exit_status.h"
@@ -23,6 +28,24 @@ static void note(void *arg, const char *line)
 static void forbid_core_files(void)
 {
 	setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+}
+
+/* mount -N: all paths are those of another mount namespace. */
+static int enter_namespace(const char *path, struct mb_err *err)
+{
+	mb_auto(close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || setns(fd, CLONE_NEWNS) < 0)
+		return mb_err_set(err, -EIO, "mount namespace %s: %s", path,
+				  strerror(errno));
+	return 0;
+}
+
+/* "nofail", as mount(8) has it: a disk that is not there today. */
+static bool may_be_missing(const struct options *o)
+{
+	return o->helper && o->nofail && access(o->backup, F_OK) < 0 &&
+	       (errno == ENOENT || errno == ENOTDIR);
 }
 
 MB_DEFINE_AUTO(struct mb_backup, mb_backup_free)
@@ -54,6 +77,13 @@ static int run_shelf(const struct options *o)
 	return rc;
 }
 
+static int open_it(struct mb_backup **backup, const struct options *o,
+		   struct mb_err *err)
+{
+	return o->salvage ? mb_backup_open_salvage(backup, o->backup, err) :
+			    mb_backup_open(backup, o->backup, err);
+}
+
 static int run_backup(const struct options *o)
 {
 	mb_auto(mb_backup_free) struct mb_backup *backup = NULL;
@@ -64,8 +94,7 @@ static int run_backup(const struct options *o)
 
 	exit_when_interrupted(true);
 	/* all that can be wrong is found before anything is mounted */
-	rc = o->salvage ? mb_backup_open_salvage(&backup, o->backup, &err) :
-			  mb_backup_open(&backup, o->backup, &err);
+	rc = open_it(&backup, o, &err);
 	if (rc == 0) {
 		mb_backup_on_note(backup, note, NULL);
 		rc = mountpoint_check(o->mountpoint, mb_backup_get_fd(backup),
@@ -80,12 +109,24 @@ static int run_backup(const struct options *o)
 	exit_when_interrupted(false);
 	if (rc < 0) {
 		log_line("%s", err.text);
-		rc = exit_status_of(rc);
+		rc = may_be_missing(o) ? EXIT_FINE : exit_status_of(rc);
 	} else if (!o->fake) {
 		rc = serve(o, backup, tree, mountpoint);
 	}
 	free(mountpoint);
 	return rc;
+}
+
+static int run(const struct options *o)
+{
+	struct mb_err err;
+	int rc = o->namespace ? enter_namespace(o->namespace, &err) : 0;
+
+	if (rc < 0) {
+		log_line("%s", err.text);
+		return exit_status_of(rc);
+	}
+	return mb_folder_holds_any(o->backup) ? run_shelf(o) : run_backup(o);
 }
 
 /* Of this machine and user; and of a backup, for which no password is needed. */
@@ -117,9 +158,7 @@ int main(int argc, char **argv)
 	forbid_core_files();
 	switch (options_parse(&o, argc, argv)) {
 	case OPTIONS_RUN:
-		rc = o.capabilities		   ? print_capabilities(&o) :
-		     mb_folder_holds_any(o.backup) ? run_shelf(&o) :
-						     run_backup(&o);
+		rc = o.capabilities ? print_capabilities(&o) : run(&o);
 		break;
 	case OPTIONS_DONE:
 		rc = EXIT_FINE;

@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include <errno.h>
+#include <fuse_opt.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,32 +46,35 @@ static const char help[] =
 	"                     files that are no longer listed in lost+found/\n"
 	"  idle=SECONDS       unmount when not used for so long\n"
 	"  ways=NAME[:NAME...]   only these ways to read: for tests\n"
-	"  nofail,_netdev,user,noauto,x-...   accepted, as in fstab\n"
+	"  nofail             no failure if there is no such backup (fstab)\n"
+	"  _netdev,user,noauto,x-...   accepted, as in fstab\n"
 	"\n"
 	"exit status: 0 mounted, 1 failed, 2 usage, 3 not a backup,\n"
 	"  5 cancelled, 12 wrong password, 13 password needed, 26 damage found\n";
 
 /* For mount(8), fstab or systemd, or true of every mount of ours anyway. */
 static const char *const accepted[] = {
-	"ro",	      "rw",	     "auto",
-	"noauto",     "nofail",	     "_netdev",
-	"user",	      "users",	     "nouser",
-	"owner",      "group",	     "defaults",
-	"sync",	      "async",	     "dirsync",
-	"atime",      "noatime",     "relatime",
-	"norelatime", "strictatime", "nostrictatime",
-	"diratime",   "nodiratime",  "lazytime",
-	"nolazytime", "nonempty",    "loud",
-	"silent",
+	"ro",	    "rw",	  "auto",	"noauto",      "_netdev",
+	"user",	    "users",	  "nouser",	"owner",       "group",
+	"defaults", "sync",	  "async",	"dirsync",     "atime",
+	"noatime",  "relatime",	  "norelatime", "strictatime", "nostrictatime",
+	"diratime", "nodiratime", "lazytime",	"nolazytime",  "nonempty",
+	"loud",	    "silent",	  "suid",	"nosuid",      "dev",
+	"nodev",
 };
 
 /* Those that the kernel or libfuse acts upon. */
 static const char *const passed_on[] = {
-	"suid",		"nosuid",
-	"dev",		"nodev",
-	"exec",		"noexec",
-	"allow_other",	"allow_root",
-	"auto_unmount", "default_permissions",
+	"exec",	      "noexec",	      "allow_other",
+	"allow_root", "auto_unmount", "default_permissions",
+};
+
+/* The same, with a value: labels, which mount(8) drops where nothing has any. */
+static const char *const labels[] = {
+	"context=",
+	"fscontext=",
+	"defcontext=",
+	"rootcontext=",
 };
 
 static bool is_in(const char *word, const char *const *list, size_t count)
@@ -82,64 +86,94 @@ static bool is_in(const char *word, const char *const *list, size_t count)
 }
 #define IS_IN(word, list) is_in(word, list, sizeof(list) / sizeof(*(list)))
 
-static bool number(const char *text, int base, unsigned long max,
-		   unsigned long *out)
-{
-	char *end;
-
-	errno = 0;
-	*out = strtoul(text, &end, base);
-	return *text >= '0' && *text <= '9' && !*end && !errno && *out <= max;
-}
-
 static bool add_fuse(struct options *o, const char *option)
 {
-	char *joined;
-
-	if (asprintf(&joined, "%s%s%s", o->fuse, *o->fuse ? "," : "", option) <
-	    0)
-		return false;
-	free(o->fuse);
-	o->fuse = joined;
-	return true;
+	return fuse_opt_add_opt_escaped(&o->fuse, option) == 0;
 }
 
-static void set_text(const char **field, const char *value)
+static bool set_text(const char **field, const char *value)
 {
 	free((char *)*field);
 	*field = strdup(value);
+	return *field != NULL;
 }
 
-/* One option of ours with its value; false if it is none or a bad one. */
-static bool set_value(struct options *o, const char *name, const char *value)
+static bool set_number(unsigned *field, const char *value, int base,
+		       unsigned long max)
 {
 	unsigned long n;
+	char *end;
 
+	errno = 0;
+	n = strtoul(value, &end, base);
+	if (*value < '0' || *value > '9' || *end || errno || n > max)
+		return false;
+	*field = (unsigned)n;
+	return true;
+}
+
+static bool set_mode(int *field, const char *mask)
+{
+	unsigned n;
+	bool good = set_number(&n, mask, 8, 0777);
+
+	if (good)
+		*field = 0777 & ~(int)n;
+	return good;
+}
+
+static bool set_view(enum mb_view *field, const char *value)
+{
+	bool device = !strcmp(value, "device");
+
+	*field = device ? MB_VIEW_DEVICE : MB_VIEW_DOMAINS;
+	return device || !strcmp(value, "domains");
+}
+
+/* One option of ours; false if its value is bad, or, not @known, it is none. */
+static bool set_value(struct options *o, const char *name, const char *value,
+		      bool *known)
+{
+	*known = true;
 	if (!strcmp(name, "passfile"))
-		set_text(&o->unlock.passfile, value);
-	else if (!strcmp(name, "extpass"))
-		set_text(&o->unlock.extpass, value);
-	else if (!strcmp(name, "keyfile"))
-		set_text(&o->unlock.keyfile, value);
-	else if (!strcmp(name, "remember"))
+		return set_text(&o->unlock.passfile, value);
+	if (!strcmp(name, "extpass"))
+		return set_text(&o->unlock.extpass, value);
+	if (!strcmp(name, "keyfile"))
+		return set_text(&o->unlock.keyfile, value);
+	if (!strcmp(name, "remember"))
 		return remembered_parse(value, &o->unlock.remember_s);
-	else if (!strcmp(name, "uid") && number(value, 10, UINT32_MAX - 1, &n))
-		o->uid = (uid_t)n;
-	else if (!strcmp(name, "gid") && number(value, 10, UINT32_MAX - 1, &n))
-		o->gid = (gid_t)n;
-	else if (!strcmp(name, "umask") && number(value, 8, 0777, &n))
-		o->file_mode = o->dir_mode = 0777 & ~(int)n;
-	else if (!strcmp(name, "fmask") && number(value, 8, 0777, &n))
-		o->file_mode = 0777 & ~(int)n;
-	else if (!strcmp(name, "dmask") && number(value, 8, 0777, &n))
-		o->dir_mode = 0777 & ~(int)n;
-	else if (!strcmp(name, "idle") && number(value, 10, 1000000000, &n))
-		o->idle_s = (unsigned)n;
-	else if (!strcmp(name, "view") && !strcmp(value, "domains"))
-		o->view = MB_VIEW_DOMAINS;
-	else if (!strcmp(name, "view") && !strcmp(value, "device"))
-		o->view = MB_VIEW_DEVICE;
-	else if (strcmp(name, "ways") || !ways_named(value, &o->ways))
+	if (!strcmp(name, "uid"))
+		return set_number(&o->uid, value, 10, UINT32_MAX - 1);
+	if (!strcmp(name, "gid"))
+		return set_number(&o->gid, value, 10, UINT32_MAX - 1);
+	if (!strcmp(name, "umask"))
+		return set_mode(&o->file_mode, value) &&
+		       set_mode(&o->dir_mode, value);
+	if (!strcmp(name, "fmask"))
+		return set_mode(&o->file_mode, value);
+	if (!strcmp(name, "dmask"))
+		return set_mode(&o->dir_mode, value);
+	if (!strcmp(name, "idle"))
+		return set_number(&o->idle_s, value, 10, 1000000000);
+	if (!strcmp(name, "view"))
+		return set_view(&o->view, value);
+	if (!strcmp(name, "ways"))
+		return ways_named(value, &o->ways);
+	*known = false;
+	return false;
+}
+
+/* One that has no value; false if it is none. */
+static bool set_flag(struct options *o, const char *name)
+{
+	if (!strcmp(name, "salvage"))
+		o->salvage = true;
+	else if (!strcmp(name, "remember"))
+		o->unlock.remember_s = REMEMBERED_S;
+	else if (!strcmp(name, "nofail"))
+		o->nofail = true;
+	else
 		return false;
 	return true;
 }
@@ -147,7 +181,7 @@ static bool set_value(struct options *o, const char *name, const char *value)
 static bool set_option(struct options *o, char *option)
 {
 	char *value = strchr(option, '=');
-	bool good;
+	bool known = false;
 
 	if (!*option || !strncmp(option, "x-", 2) ||
 	    !strncmp(option, "X-", 2) || !strncmp(option, "comment=", 8) ||
@@ -157,24 +191,29 @@ static bool set_option(struct options *o, char *option)
 		o->shared |= !strncmp(option, "allow_", 6);
 		return add_fuse(o, option);
 	}
-	if (!strcmp(option, "salvage")) {
-		o->salvage = true;
-		return true;
-	}
-	if (!strcmp(option, "remember")) {
-		o->unlock.remember_s = REMEMBERED_S;
-		return true;
-	}
-	if (!value) {
-		log_line("unknown option: %s", option);
+	for (size_t i = 0; i < sizeof(labels) / sizeof(*labels); i++)
+		if (!strncmp(option, labels[i], strlen(labels[i])))
+			return add_fuse(o, option);
+	if (!strcmp(option, "remount")) {
+		log_line(
+			"a mount cannot be changed: unmount it, and mount it again");
 		return false;
 	}
-	*value = '\0';
-	good = set_value(o, option, value + 1);
-	*value = '=';
-	if (!good)
-		log_line("unknown option or value: %s", option);
-	return good;
+	if (value) {
+		bool good;
+
+		*value = '\0';
+		good = set_value(o, option, value + 1, &known);
+		*value = '=';
+		if (good)
+			return true;
+	} else if (set_flag(o, option)) {
+		return true;
+	}
+	if (o->sloppy && !known)
+		return true;
+	log_line("unknown option%s: %s", value ? " or value" : "", option);
+	return false;
 }
 
 /* "a,b=c\,d": a comma behind a backslash belongs to the value. */
@@ -253,13 +292,15 @@ static enum options_result parse_word(struct options *o, int word,
 		o->capabilities = true;
 		return OPTIONS_RUN;
 	case 's':
+		o->sloppy = true;
+		return OPTIONS_RUN;
+	case 'N':
+		set_text(&o->namespace, optarg);
+		return OPTIONS_RUN;
 	case 'n':
 	case 'v':
-	case 'N':
 	case 't':
-		if (o->helper)
-			return OPTIONS_RUN;
-		/* fallthrough */
+		return OPTIONS_RUN;
 	default:
 		fprintf(stderr, "Try \"%s --help\".\n", name);
 		return OPTIONS_BAD;
@@ -314,6 +355,7 @@ void options_release(struct options *o)
 	free(o->backup);
 	free(o->mountpoint);
 	free(o->fuse);
+	free((char *)o->namespace);
 	free((char *)o->unlock.passfile);
 	free((char *)o->unlock.extpass);
 	free((char *)o->unlock.keyfile);

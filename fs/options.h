@@ -12,8 +12,11 @@
 struct options {
 	char *backup;
 	char *mountpoint;
-	bool helper; /* called by mount(8) */
-	bool fake;   /* mount -f: everything but the mount */
+	bool helper;	       /* called by mount(8) */
+	bool fake;	       /* mount -f: everything but the mount */
+	bool sloppy;	       /* mount -s: unknown options are left aside */
+	bool nofail;	       /* a backup that is not there is no failure */
+	const char *namespace; /* mount -N: where to mount, a file; or NULL */
 	bool foreground;
 	bool debug;
 	struct unlock_source unlock;

@@ -1,6 +1,9 @@
 #!/usr/bin/python3
 """Coming and going as mount(8), fstab, other users and signals have it."""
 
+import ctypes
+import mmap
+
 from harness import *
 
 PLAIN = golden("db-plain")
@@ -475,6 +478,40 @@ def idle_1_waits_for_an_open_file_and_for_a_working_folder():
         other.ended()
 
 
+@case
+def idle_1_waits_for_a_file_that_is_mapped_and_closed():
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int,
+                          ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    with mounted(PLAIN, "idle=1") as m:
+        fd = os.open(m.inside(HELLO), os.O_RDONLY)
+        at = libc.mmap(None, 4096, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0)
+        os.close(fd)
+        assert at != ctypes.c_void_p(-1).value, os.strerror(ctypes.get_errno())
+        still_there(m)
+        equal(ctypes.string_at(at, 5), b"hello")
+        equal(libc.munmap(at, 4096), 0)
+        m.ended()
+
+
+@case
+def idle_1_leaves_alone_what_has_been_mounted_there_since():
+    with mounted(PLAIN, "idle=1") as m, mounted(PLAIN, "idle=1") as other:
+        with subprocess.Popen(["cat"], cwd=other.inside("HomeDomain"),
+                              stdin=subprocess.PIPE):
+            equal(execute("umount", "-l", other.path).returncode, 0)
+            for path in (m.path, other.path):
+                execute("mount", "-t", "tmpfs", "tmpfs", path)
+            still_there(m)
+            for path in (m.path, other.path):
+                equal(mounts()[path][1], "tmpfs")
+                execute("umount", path)
+        m.ended()
+        other.ended()
+
+
 # --- options -----------------------------------------------------------------
 
 @case_for(("bogus", "bogus=1", "uid=x", "uid=-1", "uid=4294967295", "uid=",
@@ -501,11 +538,19 @@ def these_options_are_accepted(options):
         assert "ro" in mounts()[m.path][0]
 
 
+@case_for(("defaults,rw", "suid,dev"))
+def no_mount_is_other_than_nosuid_nodev_and_ro(options):
+    with mounted(PLAIN, options) as m:
+        equal({"nosuid", "nodev", "ro"} - set(mounts()[m.path][0]), set())
+
+
 @case
-def suid_and_dev_are_not_what_a_mount_of_root_gets_unasked():
-    with mounted(PLAIN, "defaults", "rw") as m:
-        options = mounts()[m.path][0]
-        equal({"nosuid", "nodev", "ro"} - set(options), set())
+def a_label_is_left_to_the_kernel():
+    at = new_dir("mnt")
+    # which refuses all where nothing has labels, and one like this elsewhere
+    done = larderfs(PLAIN, at, "-o", "context=label")
+    equal((done.returncode, is_mounted(at)), (1, False))
+    assert f"cannot mount on {at}\n" in done.stderr, done.stderr
 
 
 @case
@@ -591,6 +636,59 @@ umount "$1"
 
 
 @case
+def mount_a_leaves_alone_what_is_mounted_already():
+    at = new_dir("mnt")
+    link = new_path("link")
+    os.symlink(PLAIN, link)
+    succeeds(installed("""
+mount -a
+mount -a
+findmnt -rno SOURCE "$1"
+umount -a -t fuse.larderfs
+findmnt "$1" || echo gone
+""", at, fstab=f"{link} {at} larderfs defaults 0 0\n"),
+             f"{PLAIN}\ngone\n")
+
+
+@case
+def mount_a_goes_on_without_a_backup_that_may_be_missing():
+    at, other, missing = new_dir("mnt"), new_dir("mnt"), new_path("missing")
+    line = f"{missing} {at} larderfs %s 0 0\n"
+    script = """
+set +e
+mount -a 2>&1
+echo $?
+mount "$1" 2>&1
+echo $?
+findmnt "$1"
+if findmnt -rno TARGET "$2"; then umount "$2"; fi
+"""
+    says = f"larderfs: {missing}: No such file or directory\n"
+    succeeds(installed(script, at, other, fstab=line % "nofail"),
+             f"{says}0\n{says}0\n")
+    succeeds(installed(script, at, other, fstab=line % "defaults"),
+             f"{says}32\n{says}3\n")
+    both = f"{PLAIN} {other} larderfs defaults 0 0\n"
+    succeeds(installed(script, at, other, fstab=line % "nofail" + both),
+             f"{says}0\n{says}0\n{other}\n")
+    succeeds(installed(script, at, other, fstab=line % "defaults" + both),
+             f"{says}64\n{says}3\n{other}\n")
+
+
+@case
+def nofail_is_for_what_is_missing_alone():
+    at = new_dir("mnt")
+    says = f"larderfs: {ENCRYPTED}: password needed, and none was given\n"
+    succeeds(installed("""
+set +e
+mount "$1" 2>&1
+echo $?
+""", at, fstab=f"{ENCRYPTED} {at} larderfs nofail 0 0\n"), says + "13\n")
+    done = larderfs(new_path("missing"), at, "-o", "nofail")
+    equal((done.returncode, is_mounted(at)), (3, False))
+
+
+@case
 def a_user_mounts_and_unmounts_what_fstab_allows():
     at = new_dir("mnt")
     os.chown(at, NOBODY, NOBODY)
@@ -626,10 +724,62 @@ def the_helper_takes_the_words_of_mount_8():
     at = new_dir("mnt")
     succeeds(installed("""
 mount.larderfs "$1" "$2" -s -n -v -o rw,noexec -t fuse.larderfs \\
-	-N /proc/1/ns/mnt
+	-N /proc/self/ns/mnt
 findmnt -rno FSTYPE "$2"
 umount "$2"
-""", PLAIN, at), "fuse.larderfs\n")
+mount -s -t larderfs -o bogus,bogus=1 "$1" "$2"
+findmnt -rno FSTYPE "$2"
+umount "$2"
+mount -s -t larderfs -o idle=soon "$1" "$2" 2>/dev/null || echo $?
+""", PLAIN, at), "fuse.larderfs\nfuse.larderfs\n2\n")
+
+
+@case
+def mount_N_mounts_in_another_namespace():
+    at = new_dir("mnt")
+    succeeds(installed("""
+unshare -m --propagation private sleep 1000 &
+while [ "$(readlink /proc/$!/ns/mnt)" = "$(readlink /proc/$$/ns/mnt)" ]; do :; done
+mount -N $! -t larderfs "$1" "$2"
+findmnt "$2" || echo not here
+nsenter -t $! -m findmnt -rno FSTYPE "$2"
+nsenter -t $! -m umount "$2"
+kill $!
+mount.larderfs "$1" "$2" -N /proc/self/ns/net 2>&1 || echo $?
+""", PLAIN, at), "not here\nfuse.larderfs\nlarderfs: mount namespace "
+             "/proc/self/ns/net: Invalid argument\n1\n")
+
+
+@case
+def mount_o_remount_changes_nothing_and_says_so():
+    succeeds(installed("""
+set +e
+mount -t larderfs "$1" "$2"
+findmnt -rno OPTIONS "$2" >"$2.before"
+mount -o remount,rw,exec "$2" 2>&1
+echo $?
+findmnt -rno OPTIONS "$2" | cmp - "$2.before" && echo as before
+umount "$2"
+""", PLAIN, new_dir("mnt")), "larderfs: a mount cannot be changed: unmount it, "
+             "and mount it again\n2\nas before\n")
+
+
+@case
+def the_type_fuse_larderfs_does_as_well():
+    if not shutil.which("mount.fuse3"):
+        raise Skip("needs mount.fuse3")
+    at = new_dir("mnt")
+    # mount.fuse3 adds suid and dev by itself
+    succeeds(installed("""
+mount -a
+mount -a
+findmnt -rno FSTYPE,SOURCE,OPTIONS "$1" | sed 's/,relatime.*//'
+cat "$1/$2"
+umount -a -t fuse.larderfs
+findmnt "$1" || echo gone
+""", at, HELLO, fstab=f"{ENCRYPTED} {at} fuse.larderfs passfile={PASSFILE},"
+        "umask=022,nofail,_netdev,x-systemd.automount,comment=x 0 0\n"),
+             f"fuse.larderfs {ENCRYPTED} ro,nosuid,nodev\nhellogone\n")
 
 
 @case

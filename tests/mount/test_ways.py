@@ -604,6 +604,29 @@ def a_domain_that_nobody_enters_stays_unread():
         assert resident_kib(m) - before < 2000
 
 
+@case
+def idle_waits_for_an_open_file_whichever_way_it_is_read():
+    ways = ("none", "direct", "passthrough", "silent-open", DEFAULT)
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(mounted(backup_of("db-plain")[0], "idle=1",
+                                            "ways=" + way)) for way in ways]
+        with contextlib.ExitStack() as files:
+            opened = [files.enter_context(open(film(m), "rb", 0))
+                      for m in held]
+            for f in opened:
+                equal(f.read(MIB) == CONTENT[:MIB], True, f.name)
+            end = time.monotonic() + 3      # nothing may happen
+            while time.monotonic() < end:
+                equal([way for way, m in zip(ways, held)
+                       if not is_mounted(m.path)], [], "unmounted")
+                time.sleep(0.05)
+            for f in opened:
+                equal(os.pread(f.fileno(), MIB, 5 * MIB) ==
+                      CONTENT[5 * MIB:6 * MIB], True, f.name)
+        for m in held:
+            m.ended()
+
+
 def resident_kib(m):
     return int(re.search(r"VmRSS:\s+(\d+)",
                          read(f"/proc/{m.pid}/status", "r"))[1])
