@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "instance.h"
 #include "mb/folder.h"
 #include "mount_home.h"
 #include "named_backup.h"
@@ -27,13 +28,14 @@ static const char usage[] =
 	"$XDG_RUNTIME_DIR/larder; \"larder umount\" removes it.\n"
 	"\n"
 	"  --open             open it in the file manager\n"
-	"  -o OPTION[,...]    of larderfs(8): view=device, idle=SECONDS, ...\n" COMMON_HELP_TEXT;
+	"  -o OPTION[,...]    of larderfs(8): view=device, idle=SECONDS, ...\n"
+	"  --instance         BACKUP is the instance of a systemd unit, escaped\n" COMMON_HELP_TEXT;
 
 struct wish {
 	struct common common;
 	const char *backup, *mountpoint, *options;
 	char remember[40]; /* the option of larderfs */
-	bool open;
+	bool open, instance;
 };
 
 /* --- larderfs ------------------------------------------------------------ */
@@ -237,11 +239,17 @@ static void tell(const struct mounting *m, const struct common *c)
 /* An exit status, or a negative errno. */
 static int mount_it(struct mounting *m, struct wish *wish, struct mb_err *err)
 {
-	mb_auto(free) char *path = NULL;
+	mb_auto(free) char *path = NULL, *name = NULL;
 	const char *args[ARGS_MAX];
 	int rc;
 
-	rc = named_backup(&path, wish->backup, &wish->common, err);
+	name = wish->instance ? instance_decode(wish->backup) :
+				strdup(wish->backup);
+	if (!name)
+		return mb_err_set(err, -EINVAL,
+				  "%s: not what systemd-escape(1) writes",
+				  wish->backup);
+	rc = named_backup(&path, name, &wish->common, err);
 	if (rc == 0)
 		rc = look_at_backup(m, path, err);
 	if (rc == 0)
@@ -260,12 +268,18 @@ static int mount_it(struct mounting *m, struct wish *wish, struct mb_err *err)
 	return EXIT_FINE;
 }
 
-enum { OPT_OPEN = COMMON_END };
+enum {
+	OPT_OPEN = COMMON_END,
+	OPT_INSTANCE,
+};
 
 static int run(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "open", no_argument, NULL, OPT_OPEN }, COMMON_OPTIONS, { 0 }
+		{ "open", no_argument, NULL, OPT_OPEN },
+		{ "instance", no_argument, NULL, OPT_INSTANCE },
+		COMMON_OPTIONS,
+		{ 0 }
 	};
 	struct wish wish = { 0 };
 	struct mounting m = { .held = -1 };
@@ -275,6 +289,8 @@ static int run(int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "ho:", options, NULL)) != -1) {
 		if (option == OPT_OPEN)
 			wish.open = true;
+		else if (option == OPT_INSTANCE)
+			wish.instance = true;
 		else if (option == 'o' && !wish.options)
 			wish.options = optarg;
 		else if (option == 'o')
