@@ -21,12 +21,18 @@
 /* More workers than cores are slower, for metadata and data alike. */
 #define WORKERS 2
 
-/* From here on nobody looks at our terminal. */
+/*
+ * From here on nobody looks at our terminal. Not before: who asks an automount
+ * for its mountpoint waits until something is mounted, but for those in the
+ * process group of systemd, which mount(8) and we are.
+ */
 static void leave_terminal(void)
 {
 	int null = open("/dev/null", O_RDWR);
 
 	log_to_system();
+	if (setsid() < 0)
+		log_line("cannot leave the terminal: %s", strerror(errno));
 	if (chdir("/") < 0)
 		log_line("/: %s", strerror(errno));
 	if (null < 0)
@@ -195,7 +201,6 @@ static int serve_mount(struct mount *m, const char *mountpoint)
 		return wait_for_child(child, fds[0]);
 	}
 	close(fds[0]);
-	setsid();
 	m->ready_fd = fds[1];
 	return mount_and_loop(m, mountpoint);
 }
