@@ -67,9 +67,9 @@ static inline struct bytes example_with_xattr(const struct entry *entry,
 					      const struct example *e)
 {
 	struct bytes archive = mbfile(entry), inside;
-	plist_t root = NULL, objects, list = plist_new_dict();
+	plist_t root = read_plist_bytes(archive.ptr, archive.len);
+	plist_t objects, list = plist_new_dict();
 
-	plist_from_memory((char *)archive.ptr, (uint32_t)archive.len, &root);
 	drop(&archive);
 	plist_dict_set_item(
 		list, e->xattr,

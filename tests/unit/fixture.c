@@ -275,9 +275,20 @@ struct bytes plist_bytes(plist_t node)
 	plist_to_bin(node, &ptr, &len);
 	MUST(ptr);
 	add(&b, ptr, len);
-	plist_to_bin_free(ptr);
+	free(ptr);
 	plist_free(node);
 	return b;
+}
+
+plist_t read_plist_bytes(const void *ptr, size_t len)
+{
+	plist_t node = NULL;
+
+	if (len >= 6 && !memcmp(ptr, "bplist", 6))
+		plist_from_bin(ptr, (uint32_t)len, &node);
+	else
+		plist_from_xml(ptr, (uint32_t)len, &node);
+	return node;
 }
 
 static void set_uint(plist_t dict, const char *key, uint64_t value)

@@ -95,7 +95,8 @@ void sql(sqlite3 *db, const char *text);
 
 /* ---- property lists ---- */
 
-struct bytes plist_bytes(plist_t node); /* binary; takes @node */
+struct bytes plist_bytes(plist_t node);		       /* binary; takes @node */
+plist_t read_plist_bytes(const void *ptr, size_t len); /* NULL: it is none */
 /*
  * Manifest.plist; @keybag and @key may be NULL.
  */

@@ -491,9 +491,8 @@ static inline int count_payloads(void)
 static inline plist_t read_plist(const char *dir, const char *name)
 {
 	struct bytes b = read_file(in(dir, name));
-	plist_t node = NULL;
+	plist_t node = read_plist_bytes(b.ptr, b.len);
 
-	plist_from_memory((char *)b.ptr, (uint32_t)b.len, &node);
 	drop(&b);
 	CHECK_AT(node, "%s", name);
 	return node;

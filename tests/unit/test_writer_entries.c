@@ -364,13 +364,13 @@ CASE(what_is_not_understood_of_a_record_survives_an_edit)
 	struct mb_backup *b;
 	struct mb_record base;
 	struct records r;
-	plist_t root = NULL;
 	const char *from = temp_dir();
+	plist_t root;
 
 	put_example(from, list, 1, true);
 	begin(from, MB_AS_LIKE);
 	base = *record_of(&made.base, "HomeDomain", "f");
-	plist_from_memory(base.archive.ptr, (uint32_t)base.archive.len, &root);
+	root = read_plist_bytes(base.archive.ptr, base.archive.len);
 	plist_dict_set_item(
 		plist_array_get_item(plist_dict_get_item(root, "$objects"), 1),
 		"Unknown", plist_new_string("MARK-UNKNOWN"));
