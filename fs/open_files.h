@@ -2,12 +2,11 @@
 #ifndef OPEN_FILES_H
 #define OPEN_FILES_H
 
-#define FUSE_USE_VERSION 312
-#include <fuse_lowlevel.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "libfuse.h"
 #include "mb/reader.h"
 
 struct volume;

@@ -2,11 +2,10 @@
 #ifndef OPS_H
 #define OPS_H
 
-#define FUSE_USE_VERSION 312
-#include <fuse_lowlevel.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "libfuse.h"
 #include "open_files.h"
 #include "options.h"
 #include "volume.h"
