@@ -202,14 +202,3 @@ int wait_for_unpairing(struct device *device, int64_t timeout_ms,
 {
 	return wait_for(device_unpair, device, timeout_ms, c, err);
 }
-
-bool parse_timeout(const char *text, int64_t *ms)
-{
-	char *end;
-	long s = strtol(text, &end, 10);
-
-	if (end == text || *end || s < 1 || s > 86400)
-		return false;
-	*ms = s * 1000;
-	return true;
-}

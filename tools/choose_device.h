@@ -40,13 +40,6 @@ int wait_for_pairing(struct device *device, int64_t timeout_ms,
 int wait_for_unpairing(struct device *device, int64_t timeout_ms,
 		       const struct common *c, struct mb_err *err);
 
-/*
- * parse_timeout - seconds of a --timeout, as ms
- *
- * Returns false if @text is no number from 1 to 86400.
- */
-bool parse_timeout(const char *text, int64_t *ms);
-
 /* "Anna's iPhone (iPhone12,1, iOS 16.1)", as far as it says; printable */
 void describe_device(char *out, size_t size, struct device *device);
 

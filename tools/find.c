@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "choose_device.h"
 #include "tool.h"
 
 static const char usage[] =

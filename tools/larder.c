@@ -18,10 +18,11 @@ static void print_help(FILE *to)
 {
 	fputs("usage: larder COMMAND [ARGUMENT...]\n\n", to);
 	for (size_t i = 0; i < COUNT; i++)
-		fprintf(to, "  %-9s %s\n", commands[i]->name,
-			commands[i]->summary);
-	fputs("\n\"larder COMMAND --help\" tells more; larderfs(8) mounts a backup.\n",
-	      to);
+		if (!commands[i]->left_out)
+			fprintf(to, "  %-9s %s\n", commands[i]->name,
+				commands[i]->summary);
+	fprintf(to, "\n\"larder COMMAND --help\" tells more%s.\n",
+		cmd_mount.left_out ? "" : "; larderfs(8) mounts a backup");
 }
 
 int main(int argc, char **argv)
@@ -47,6 +48,12 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < COUNT; i++) {
 		if (strcmp(argv[1], commands[i]->name))
 			continue;
+		if (commands[i]->left_out) {
+			fprintf(stderr,
+				"larder: this larder was built without %s: there is no \"%s\"\n",
+				commands[i]->left_out, argv[1]);
+			return EXIT_USAGE;
+		}
 		argv[1] = name; /* getopt's messages begin with it */
 		return commands[i]->run(argc - 1, argv + 1);
 	}

@@ -146,6 +146,17 @@ int open_loaded(struct mb_backup **out, const char *path,
 	return rc;
 }
 
+bool parse_timeout(const char *text, int64_t *ms)
+{
+	char *end;
+	long s = strtol(text, &end, 10);
+
+	if (end == text || *end || s < 1 || s > 86400)
+		return false;
+	*ms = s * 1000;
+	return true;
+}
+
 bool larderfs_beside(char *out, size_t size)
 {
 	char self[PATH_MAX];

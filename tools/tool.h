@@ -17,6 +17,8 @@ struct command {
 	const char *summary; /* one line for "larder --help" */
 	const char *usage;   /* the whole of "larder NAME --help" */
 	int (*run)(int argc, char **argv);
+	/* of one that is not there: the part that larder was built without */
+	const char *left_out;
 };
 
 extern const struct command cmd_backup, cmd_devices, cmd_diff, cmd_doctor,
@@ -81,6 +83,13 @@ int usage_error(const struct command *command, const char *fmt, ...)
 
 /* "larder: ..." on standard error, printable; returns the exit status of @rc */
 int fail(int rc, const struct mb_err *err);
+
+/*
+ * parse_timeout - seconds of a --timeout, as ms
+ *
+ * Returns false if @text is no number from 1 to 86400.
+ */
+bool parse_timeout(const char *text, int64_t *ms);
 
 /* A message that is no error, unless --quiet. */
 void say(const struct common *c, const char *fmt, ...)

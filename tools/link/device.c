@@ -439,11 +439,6 @@ bool device_get_bool(struct device *device, const char *domain, const char *key)
 	return on;
 }
 
-const char *device_library_version(void)
-{
-	return LIBIMOBILEDEVICE_VERSION;
-}
-
 /* --- services ------------------------------------------------------------ */
 
 static lockdownd_error_t ask_for_service(struct device *device,

@@ -127,7 +127,4 @@ ssize_t device_recv_now(struct link *link, void *out, size_t len);
 void device_observe(struct link *link, struct link *notes,
 		    void (*readable)(void *arg), void *arg);
 
-/* libimobiledevice's version as it was built against, for doctor. */
-const char *device_library_version(void);
-
 #endif
