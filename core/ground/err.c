@@ -58,7 +58,8 @@ int mb_err_prefix(struct mb_err *err, int code, const char *fmt, ...)
 	n = vsnprintf(err->text, sizeof(err->text), fmt, ap);
 	va_end(ap);
 	if (n >= 0 && (size_t)n < sizeof(err->text))
-		snprintf(err->text + n, sizeof(err->text) - n, ": %s", rest);
+		snprintf(err->text + n, sizeof(err->text) - n, ": %.*s",
+			 (int)sizeof(err->text) - n, rest);
 	err->code = code;
 	make_printable(err->text);
 	return code;
