@@ -111,8 +111,8 @@ ssize_t data_read(struct open_file *f, void *out, size_t len, int64_t off)
  * with zeros and makes the file smaller for everyone. There it is an error,
  * and the kernel asks again page by page.
  */
-static void reply(struct mount *m, fuse_req_t req, struct open_file *f,
-		  size_t len, int64_t off, bool cached)
+static void reply(fuse_req_t req, struct open_file *f, size_t len, int64_t off,
+		  bool cached)
 {
 	char *out = data_buffer(len);
 	ssize_t n = -ENOMEM;
@@ -368,7 +368,7 @@ static void answer(struct mount *m, fuse_req_t req, struct open_file *f,
 	if (m->stays_awake && size <= SCATTERED)
 		wakeful_soon();
 	if (!ahead_answers(m->ahead, req, f, size, off))
-		reply(m, req, f, size, off, cached);
+		reply(req, f, size, off, cached);
 }
 
 void data_answer(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,

@@ -158,8 +158,9 @@ void fs_reply_entry(fuse_req_t req, struct mount *m,
 static fuse_ino_t parent_of(struct volume *v, fuse_ino_t ino)
 {
 	if (own_is(ino))
-		return own_is_dir(ino) ? volume_ino(v, MB_ROOT) :
-					 own_dir_ino(v->number);
+		return own_is_dir(ino) || own_is_info(ino) ?
+			       volume_ino(v, MB_ROOT) :
+			       own_dir_ino(v->number);
 	return volume_ino(v, mb_tree_get_parent(v->tree, (uint32_t)ino));
 }
 
@@ -179,6 +180,8 @@ static int lookup(struct volume *v, fuse_ino_t dir, const char *name,
 		*ino = parent_of(v, dir);
 	else if (dir == volume_ino(v, MB_ROOT) && !strcmp(name, OWN_DIR_NAME))
 		*ino = own_dir_ino(v->number);
+	else if (dir == volume_ino(v, MB_ROOT) && !strcmp(name, OWN_INFO_NAME))
+		*ino = own_info_ino(v->number);
 	else if (own_is_dir(dir))
 		*ino = own_lookup(v->backup, v->number, name);
 	if (*ino || own_is(dir))

@@ -3,7 +3,12 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
+
+#include "beneath.h"
+#include "bytes.h"
+#include "cleanup.h"
 
 static const struct {
 	const char *name;
@@ -26,11 +31,79 @@ uint64_t own_ino(uint32_t volume, unsigned at)
 	return own_dir_ino(volume) + 1 + at;
 }
 
+/* --- .xdg-volume-info ---------------------------------------------------- */
+
+static const char *icon_of(const char *product_type)
+{
+	if (product_type && !strncmp(product_type, "iPad", 4))
+		return "computer-apple-ipad";
+	if (product_type && !strncmp(product_type, "iPod", 4))
+		return "multimedia-player";
+	return "phone";
+}
+
+/* A value of a key file: one line of UTF-8, in which backslashes escape. */
+static int add_value(struct buf *out, const char *text)
+{
+	size_t len = utf8_valid_prefix(text, strlen(text));
+	int rc = 0;
+
+	for (size_t i = 0; i < len && rc == 0; i++) {
+		if (text[i] == '\\')
+			rc = buf_add(out, "\\\\", 2);
+		else if (text[i] == ' ' && i == 0)
+			rc = buf_add(out, "\\s", 2);
+		else if (text[i] == '\n')
+			rc = buf_add(out, "\\n", 2);
+		else
+			rc = buf_add(out, &text[i], 1);
+	}
+	return rc;
+}
+
+static int make_volume_info(const struct mb_backup_info *info, struct buf *out)
+{
+	static const char head[] = "[Volume Info]\nName=", icon[] = "\nIcon=";
+	const char *name = info->device_name;
+	int rc = buf_add(out, head, sizeof(head) - 1);
+
+	if (rc == 0)
+		rc = add_value(out, name && *name ? name : "Backup");
+	if (rc == 0)
+		rc = buf_add(out, icon, sizeof(icon) - 1);
+	if (rc == 0)
+		rc = add_value(out, icon_of(info->product_type));
+	return rc == 0 ? buf_add(out, "\n", 1) : rc;
+}
+
+static int open_volume_info(struct mb_backup *backup)
+{
+	const struct timespec times[2] = {
+		{ .tv_sec = mb_backup_get_info(backup)->date },
+		{ .tv_sec = mb_backup_get_info(backup)->date },
+	};
+	mb_auto(buf_release) struct buf text = { 0 };
+	mb_auto(close) int fd = memfd_create("volume-info", MFD_CLOEXEC);
+	int rc = make_volume_info(mb_backup_get_info(backup), &text);
+
+	if (fd < 0)
+		return -errno;
+	if (rc == 0)
+		rc = write_full(fd, text.ptr, text.len);
+	if (rc == 0 && futimens(fd, times) < 0)
+		rc = -errno;
+	return rc < 0 ? rc : mb_steal_fd(&fd);
+}
+
+/* --- any ----------------------------------------------------------------- */
+
 int own_open(struct mb_backup *backup, uint64_t ino)
 {
 	uint32_t at = (uint32_t)ino - 1;
 	int64_t len;
 
+	if (own_is_info(ino))
+		return open_volume_info(backup);
 	return at < COUNT ?
 		       mb_backup_open_plist(backup, files[at].plist, &len) :
 		       -ENOENT;

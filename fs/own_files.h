@@ -8,13 +8,16 @@
 #include "mb/backup.h"
 
 /*
- * <mount>/.larder/, which no listing of the root shows: the property lists
- * beside the manifest, as they are stored. Their inode numbers have a bit above
- * those of all volumes (volume.h); node 0 is the folder.
+ * What no listing of the root shows. <mount>/.larder/: the property lists beside
+ * the manifest, as they are stored. And <mount>/.xdg-volume-info, where desktops
+ * look for the name and the icon of what is mounted. Their inode numbers have a
+ * bit above those of all volumes (volume.h); node 0 is the folder.
  */
 
 #define OWN_DIR_NAME ".larder"
+#define OWN_INFO_NAME ".xdg-volume-info"
 #define OWN_BIT (UINT64_C(1) << 56)
+#define OWN_INFO_NODE 100
 
 static inline bool own_is(uint64_t ino)
 {
@@ -31,7 +34,17 @@ static inline uint64_t own_dir_ino(uint32_t volume)
 	return OWN_BIT | (uint64_t)volume << 32;
 }
 
-/* own_lookup - inode number of a file in it, 0 if there is none */
+static inline bool own_is_info(uint64_t ino)
+{
+	return own_is(ino) && (uint32_t)ino == OWN_INFO_NODE;
+}
+
+static inline uint64_t own_info_ino(uint32_t volume)
+{
+	return own_dir_ino(volume) | OWN_INFO_NODE;
+}
+
+/* own_lookup - inode number of a file in the folder, 0 if there is none */
 uint64_t own_lookup(struct mb_backup *backup, uint32_t volume,
 		    const char *name);
 

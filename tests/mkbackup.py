@@ -733,8 +733,8 @@ def split_path(path):
 def shown_name(raw, is_domain=False):
     if is_domain and raw == b"":
         return b"%"
-    if is_domain and raw == b".larder":
-        return b"%2Elarder"
+    if is_domain and raw in (b".larder", b".xdg-volume-info"):
+        return b"%2E" + raw[1:]
     if raw in (b".", b".."):
         return raw.replace(b".", b"%2E")
     name = raw.replace(b"/", b"%2F").replace(b"\0", b"%00")

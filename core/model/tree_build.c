@@ -426,18 +426,24 @@ static int cut_into_children(struct tree_build *tb, struct run run,
 	return rc;
 }
 
-/* ".larder" in the root is the mount's own. */
+/* Names in the root that are the mount's own. */
 static int free_reserved(struct tree_build *tb)
 {
+	static const char *const reserved[] = { ".larder", ".xdg-volume-info" };
+
 	for (size_t i = 0; i < tb->child_count; i++) {
 		char **name = &tb->children[i].name;
 
-		if (strcmp(*name, ".larder"))
-			continue;
-		free(*name);
-		*name = strdup("%2Elarder");
-		if (!*name)
-			return -ENOMEM;
+		for (size_t j = 0; j < 2; j++) {
+			if (strcmp(*name, reserved[j]))
+				continue;
+			free(*name);
+			if (asprintf(name, "%%2E%s", reserved[j] + 1) < 0) {
+				*name = NULL;
+				return -ENOMEM;
+			}
+			break;
+		}
 	}
 	return 0;
 }

@@ -4,13 +4,14 @@
 import concurrent.futures
 import ctypes
 import hashlib
+import plistlib
 
 from harness import *
 
 DOCUMENTS = "AppDomain-com.example.app/Documents"
 HELLO = DOCUMENTS + "/hello.txt"
 PROBES = (".Trash", ".Trash-0", ".Trash-1000", ".hidden", ".directory",
-          ".xdg-volume-info", "autorun.inf", "AUTORUN.INF", "BDMV", "VIDEO_TS",
+          "autorun.inf", "AUTORUN.INF", "BDMV", "VIDEO_TS",
           "DCIM", ".git", ".hg", ".svn", ".bzr", "CVS", "lost+found",
           ".DS_Store", "System Volume Information")
 
@@ -34,6 +35,7 @@ def fill(b):
     b.link("MediaDomain", "Media/relative", "\u00dcbung/a b")
     b.link("MediaDomain", "Media/dangling", "/no/such/file")
     b.dir("EmptyDomain", mode=0o750)
+    b.file(".xdg-volume-info", "x", b"not the mount's")
     b.file("AppDomain-com.example.app", "Documents/tagged", b"tagged",
            xattrs={"com.example.note": b"abc"})
 
@@ -197,6 +199,56 @@ def probes_for_what_is_not_there_are_answered_once():
         first = requests_of(m, probe)
         assert first["LOOKUP"] >= len(PROBES), first
         equal(dict(repeated(m, probe)), {})
+
+
+@case
+def probes_cost_no_access_to_the_backup():
+    if not shutil.which("strace"):
+        raise Skip("strace is not installed")
+    with mounted(BACKUP, foreground=True) as m:
+        places = [m.path, m.inside("HomeDomain"), m.inside("MediaDomain")]
+        for place in places:
+            os.listdir(place)               # a file manager is there already
+        trace = new_path("trace")
+        tracer = subprocess.Popen(
+            ["strace", "-f", "-y", "-s", "300", "-o", trace, "-p", str(m.pid)],
+            stderr=subprocess.PIPE, text=True)
+        assert "attached" in tracer.stderr.readline()
+        for place in places:
+            for name in PROBES:
+                equal(error_of(os.lstat, f"{place}/{name}"), "ENOENT", name)
+        equal(read(m.inside("HomeDomain/Library/fraction")), b"tick")
+        tracer.send_signal(signal.SIGINT)
+        tracer.communicate(timeout=30)
+        # what is asked comes through the device, then a file is opened
+        asked, opened = read(trace, "r").split(r"fraction\0", 1)
+        for name in PROBES:
+            assert name + r"\0" in asked, name
+        equal((BACKUP in asked, BACKUP in opened), (False, True))
+
+
+@case
+def desktops_are_told_the_name_and_the_icon_of_the_device():
+    def fill_one(b):
+        b.file("HomeDomain", "x", b"x")
+
+    for name, shown in (("Anna's iPhone", None), ("", "Backup"),
+                        (" a\\b\nc", r"\sa\\b\nc")):
+        backup, _ = made_backup("db-plain", fill_one)
+        path = backup + "/Info.plist"
+        info = plistlib.loads(read(path))
+        info["Device Name"] = info["Display Name"] = name
+        save(path, plistlib.dumps(info))
+        with mounted(backup) as m:
+            volume = m.inside(".xdg-volume-info")
+            equal(read(volume, "r"), "[Volume Info]\nName="
+                  f"{shown or name}\nIcon=phone\n")
+            equal(os.stat(volume).st_size, len(read(volume)))
+            equal(os.listdir(m.path), ["HomeDomain"])
+            equal(error_of(open, volume, "wb"), "EROFS")
+            equal(os.listxattr(volume), [])
+    with mounted(BACKUP) as m:
+        equal(read(m.inside("%2Exdg-volume-info/x")), b"not the mount's")
 
 
 @case
