@@ -7,6 +7,7 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -86,4 +87,19 @@ int mountpoint_unmount_idle(const char *path, dev_t device)
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EBUSY;
+}
+
+void mountpoint_remove(const char *path)
+{
+	mb_auto(close) int fd =
+		open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	mb_auto(free) char *above = strdup(path);
+	char *slash = above ? strrchr(above, '/') : NULL;
+
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || rmdir(path) < 0)
+		return;
+	if (slash && slash != above) {
+		*slash = '\0';
+		rmdir(above);
+	}
 }

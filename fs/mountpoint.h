@@ -32,4 +32,12 @@ dev_t mountpoint_device(const char *path);
  */
 int mountpoint_unmount_idle(const char *path, dev_t device);
 
+/*
+ * mountpoint_remove - remove the folder that something was mounted on
+ *
+ * Unless there is something in it, or somebody is about to mount on it, who
+ * has it locked. The folder above it goes too, if it is empty then.
+ */
+void mountpoint_remove(const char *path);
+
 #endif

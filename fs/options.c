@@ -36,6 +36,7 @@ static const char help[] =
 	"  keyfile=FILE       a derived key, written by \"larder key\"\n"
 	"  remember[=TIME]    need no password again for 8h, or for TIME;\n"
 	"                     =login: have the desktop keep the key\n"
+	"  dialog             ask in a window of the desktop instead\n"
 	"\n"
 	"options:\n"
 	"  uid=N gid=N        owner of everything (default: who mounts)\n"
@@ -45,6 +46,7 @@ static const char help[] =
 	"  salvage            of a damaged or unfinished backup what there is;\n"
 	"                     files that are no longer listed in lost+found/\n"
 	"  idle=SECONDS       unmount when not used for so long\n"
+	"  rmdir              remove the mountpoint in the end\n"
 	"  ways=NAME[:NAME...]   only these ways to read: for tests\n"
 	"  nofail             no failure if there is no such backup (fstab)\n"
 	"  _netdev,user,noauto,x-...   accepted, as in fstab\n"
@@ -169,6 +171,10 @@ static bool set_flag(struct options *o, const char *name)
 {
 	if (!strcmp(name, "salvage"))
 		o->salvage = true;
+	else if (!strcmp(name, "dialog"))
+		o->unlock.dialog = true;
+	else if (!strcmp(name, "rmdir"))
+		o->rmdir = true;
 	else if (!strcmp(name, "remember"))
 		o->unlock.remember_s = REMEMBERED_S;
 	else if (!strcmp(name, "nofail"))

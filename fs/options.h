@@ -28,6 +28,7 @@ struct options {
 	int file_mode;
 	int dir_mode;
 	unsigned idle_s; /* 0: never */
+	bool rmdir;	 /* the mountpoint, in the end */
 	bool shared;   /* allow_other or allow_root: the kernel checks modes */
 	unsigned ways; /* that may be used: ways.h */
 	bool capabilities; /* only print which there are */

@@ -15,6 +15,7 @@
 #include "handshake.h"
 #include "idle.h"
 #include "log.h"
+#include "mountpoint.h"
 #include "ops.h"
 #include "read_ahead.h"
 
@@ -156,6 +157,8 @@ static int mount_and_loop(struct mount *m, const char *mountpoint)
 	/* a signal is a way to end it, not a failure */
 	rc = loop(session) < 0 ? EXIT_FAILED : EXIT_FINE;
 	fuse_session_unmount(session);
+	if (m->options->rmdir)
+		mountpoint_remove(mountpoint);
 out_handlers:
 	fuse_remove_signal_handlers(session);
 out_destroy:

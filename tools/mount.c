@@ -9,16 +9,19 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "dialog.h"
 #include "instance.h"
 #include "mb/folder.h"
 #include "mount_home.h"
 #include "named_backup.h"
+#include "own_mounts.h"
 #include "remembered.h"
 
 extern char **environ;
 
 static const char usage[] =
-	"usage: larder mount [--open] [-o OPTION[,...]] BACKUP [MOUNTPOINT]\n"
+	"usage: larder mount [--open] [--dialog] [-o OPTION[,...]]\n"
+	"                    BACKUP [MOUNTPOINT]\n"
 	"\n"
 	"Mounts a backup as files, and prints where. BACKUP is a folder; or the\n"
 	"UDID or the name of a device whose backup \"larder find\" finds; or a\n"
@@ -28,6 +31,9 @@ static const char usage[] =
 	"$XDG_RUNTIME_DIR/larder; \"larder umount\" removes it.\n"
 	"\n"
 	"  --open             open it in the file manager\n"
+	"  --dialog           ask for the password in a window, and say there what\n"
+	"                     is wrong; without MOUNTPOINT, mount where desktops\n"
+	"                     show it, once\n"
 	"  -o OPTION[,...]    of larderfs(8): view=device, idle=SECONDS, ...\n"
 	"  --instance         BACKUP is the instance of a systemd unit, escaped\n" COMMON_HELP_TEXT;
 
@@ -35,16 +41,16 @@ struct wish {
 	struct common common;
 	const char *backup, *mountpoint, *options;
 	char remember[40]; /* the option of larderfs */
-	bool open, instance;
+	bool open, dialog, instance;
 };
 
 /* --- larderfs ------------------------------------------------------------ */
 
-#define ARGS_MAX 16
+#define ARGS_MAX 24
 
 /* What was given here, passed on; no secrets are among it. */
 static void make_args(const char *args[ARGS_MAX], struct wish *wish,
-		      const char *backup, const char *mountpoint)
+		      const char *backup, const char *mountpoint, bool shown)
 {
 	const struct unlock_source *from = &wish->common.unlock;
 	int n = 0;
@@ -53,6 +59,14 @@ static void make_args(const char *args[ARGS_MAX], struct wish *wish,
 	if (wish->options) {
 		args[n++] = "-o";
 		args[n++] = wish->options;
+	}
+	if (wish->dialog) {
+		args[n++] = "-o";
+		args[n++] = "dialog";
+	}
+	if (shown) { /* nothing of it is to stay in sight */
+		args[n++] = "-o";
+		args[n++] = "rmdir";
 	}
 	if (from->remember_s == REMEMBERED_LOGIN) {
 		args[n++] = "-o";
@@ -81,21 +95,49 @@ static void make_args(const char *args[ARGS_MAX], struct wish *wish,
 	args[n] = NULL;
 }
 
+/* What it says, passed on. In @last: its last line, which is the reason. */
+static void hear(int from, char *last, size_t size)
+{
+	size_t len = 0;
+	char c;
+
+	*last = '\0';
+	while (read(from, &c, 1) == 1) {
+		fputc(c, stderr);
+		if (c == '\n')
+			len = 0;
+		else if (len < size - 1) {
+			last[len++] = c;
+			last[len] = '\0';
+		}
+	}
+	fflush(stderr);
+}
+
 /*
  * It asks for the password, and says itself what is wrong. Ctrl-C is for it;
  * we are to clean up behind it.
+ * @last: takes the last line that it says; NULL: it has our standard error
  *
  * Returns its exit status, or a negative errno.
  */
-static int run_larderfs(const char *const *args, struct mb_err *err)
+static int run_larderfs(const char *const *args, char *last, size_t size,
+			struct mb_err *err)
 {
 	char program[PATH_MAX + 16];
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, before;
+	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
+	int fds[2], status, rc;
 	sigset_t defaults;
-	int status, rc;
 	pid_t pid;
 
+	if (last && pipe2(fds, O_CLOEXEC) < 0)
+		return mb_err_set(err, -EIO, "pipe: %s", strerror(errno));
+	posix_spawn_file_actions_init(&actions);
+	if (last)
+		posix_spawn_file_actions_adddup2(&actions, fds[1],
+						 STDERR_FILENO);
 	if (!larderfs_beside(program, sizeof(program)))
 		snprintf(program, sizeof(program), "larderfs"); /* in PATH */
 	sigaction(SIGINT, &ignore, &before);
@@ -105,9 +147,15 @@ static int run_larderfs(const char *const *args, struct mb_err *err)
 		sigaddset(&defaults, SIGINT);
 	posix_spawnattr_setsigdefault(&attr, &defaults);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF);
-	rc = posix_spawnp(&pid, program, NULL, &attr, (char *const *)args,
+	rc = posix_spawnp(&pid, program, &actions, &attr, (char *const *)args,
 			  environ);
 	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&actions);
+	if (last) {
+		close(fds[1]);
+		hear(fds[0], last, size);
+		close(fds[0]);
+	}
 	if (rc == 0)
 		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 			;
@@ -198,9 +246,36 @@ static int look_at_backup(struct mounting *m, const char *path,
 	return keep_names(m, info->source, info->device_name, err);
 }
 
-static int choose_mountpoint(struct mounting *m, const char *given,
+/* Of a desktop's user, who has clicked on it before. */
+static bool is_mounted_already(struct mounting *m)
+{
+	mb_auto(own_mounts_release) struct own_mounts list = { 0 };
+
+	if (own_mounts_read(&list, false, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < list.count && !m->mountpoint; i++)
+		if (!strcmp(list.items[i].backup, m->backup))
+			m->mountpoint = strdup(list.items[i].mountpoint);
+	return m->mountpoint;
+}
+
+#define ATTEMPTS 3
+
+static int make_mountpoint(struct mounting *m, enum mount_place place,
+			   struct mb_err *err)
+{
+	int rc = mount_home_open(&m->home, place, true, err);
+
+	if (rc < 0)
+		return rc;
+	mount_home_sweep(&m->home);
+	return mount_home_take(&m->home, m->device, &m->mountpoint, err);
+}
+
+static int choose_mountpoint(struct mounting *m, const struct wish *wish,
 			     struct mb_err *err)
 {
+	const char *given = wish->mountpoint;
 	int rc;
 
 	if (given) {
@@ -210,11 +285,14 @@ static int choose_mountpoint(struct mounting *m, const char *given,
 			       mb_err_set(err, -EIO, "mountpoint %s: %s", given,
 					  strerror(errno));
 	}
-	rc = mount_home_open(&m->home, true, err);
-	if (rc < 0)
-		return rc;
-	mount_home_sweep(&m->home);
-	rc = mount_home_take(&m->home, m->device, &m->mountpoint, err);
+	/* the folder that it is to be in goes with the last mount in there */
+	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+		rc = make_mountpoint(
+			m, wish->dialog ? MOUNT_SHOWN : MOUNT_HIDDEN, err);
+		if (rc != -ENOENT)
+			break;
+		mount_home_release(&m->home);
+	}
 	if (rc < 0)
 		return rc;
 	m->held = rc;
@@ -236,11 +314,21 @@ static void tell(const struct mounting *m, const struct common *c)
 	}
 }
 
+static const char *reason_of(const char *line)
+{
+	static const char name[] = "larderfs: ";
+	size_t len = sizeof(name) - 1;
+
+	return strncmp(line, name, len) ? line : line + len;
+}
+
 /* An exit status, or a negative errno. */
 static int mount_it(struct mounting *m, struct wish *wish, struct mb_err *err)
 {
 	mb_auto(free) char *path = NULL, *name = NULL;
 	const char *args[ARGS_MAX];
+	char last[sizeof(err->text)];
+	bool already = false;
 	int rc;
 
 	name = wish->instance ? instance_decode(wish->backup) :
@@ -253,13 +341,20 @@ static int mount_it(struct mounting *m, struct wish *wish, struct mb_err *err)
 	if (rc == 0)
 		rc = look_at_backup(m, path, err);
 	if (rc == 0)
-		rc = choose_mountpoint(m, wish->mountpoint, err);
-	if (rc < 0)
-		return rc;
-	make_args(args, wish, m->backup, m->mountpoint);
-	rc = run_larderfs(args, err);
-	if (rc != EXIT_FINE && m->held >= 0)
-		rmdir(m->mountpoint);
+		already = wish->dialog && !wish->mountpoint &&
+			  is_mounted_already(m);
+	if (rc == 0 && !already)
+		rc = choose_mountpoint(m, wish, err);
+	if (rc == 0 && !already) {
+		make_args(args, wish, m->backup, m->mountpoint,
+			  m->home.place == MOUNT_SHOWN);
+		rc = run_larderfs(args, wish->dialog ? last : NULL,
+				  sizeof(last), err);
+		if (rc != EXIT_FINE && m->held >= 0)
+			mount_home_give_back(&m->home, m->mountpoint);
+		if (rc > 0 && rc != EXIT_CANCELLED && wish->dialog)
+			dialog_tell(reason_of(last));
+	}
 	if (rc != EXIT_FINE)
 		return rc;
 	tell(m, &wish->common);
@@ -270,6 +365,7 @@ static int mount_it(struct mounting *m, struct wish *wish, struct mb_err *err)
 
 enum {
 	OPT_OPEN = COMMON_END,
+	OPT_DIALOG,
 	OPT_INSTANCE,
 };
 
@@ -277,6 +373,7 @@ static int run(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "open", no_argument, NULL, OPT_OPEN },
+		{ "dialog", no_argument, NULL, OPT_DIALOG },
 		{ "instance", no_argument, NULL, OPT_INSTANCE },
 		COMMON_OPTIONS,
 		{ 0 }
@@ -289,6 +386,8 @@ static int run(int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "ho:", options, NULL)) != -1) {
 		if (option == OPT_OPEN)
 			wish.open = true;
+		else if (option == OPT_DIALOG)
+			wish.dialog = true;
 		else if (option == OPT_INSTANCE)
 			wish.instance = true;
 		else if (option == 'o' && !wish.options)
@@ -308,6 +407,8 @@ static int run(int argc, char **argv)
 	wish.mountpoint = argv[optind + 1];
 	rc = mount_it(&m, &wish, &err);
 	mounting_release(&m);
+	if (rc < 0 && wish.dialog)
+		dialog_tell(err.text);
 	if (rc < 0)
 		return fail(rc, &err);
 	return rc ? rc : finish_output();

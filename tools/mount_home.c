@@ -58,6 +58,20 @@ static char *folder_above(void)
 	return cache_folder();
 }
 
+static char *folder_of(enum mount_place place)
+{
+	mb_auto(free) char *above = folder_above();
+	const char *home = getenv("HOME");
+	char *path;
+
+	if (place == MOUNT_SHOWN && home && is_mine(home))
+		return asprintf(&path, "%s/Mounted backups", home) < 0 ? NULL :
+									 path;
+	if (!above || asprintf(&path, "%s/larder", above) < 0)
+		return NULL;
+	return path;
+}
+
 static int check_owner(int fd, const char *path, struct mb_err *err)
 {
 	struct stat st;
@@ -72,19 +86,17 @@ static int check_owner(int fd, const char *path, struct mb_err *err)
 	return 0;
 }
 
-int mount_home_open(struct mount_home *home, bool make, struct mb_err *err)
+int mount_home_open(struct mount_home *home, enum mount_place place, bool make,
+		    struct mb_err *err)
 {
-	mb_auto(free) char *above = folder_above();
-	mb_auto(free) char *path = NULL;
+	mb_auto(free) char *path = folder_of(place);
 	mb_auto(close) int fd = -1;
 	int rc;
 
 	*home = (struct mount_home){ .fd = -1 };
-	if (!above || asprintf(&path, "%s/larder", above) < 0) {
-		path = NULL;
+	if (!path)
 		return mb_err_set(err, -ENOENT,
 				  "no folder for mountpoints: no home");
-	}
 	if (make && mkdir(path, 0700) < 0 && errno != EEXIST)
 		return mb_err_set(err, errno == ENOENT ? -EIO : -errno,
 				  "%s: %s", path, strerror(errno));
@@ -98,6 +110,7 @@ int mount_home_open(struct mount_home *home, bool make, struct mb_err *err)
 	if (!home->path)
 		return mb_err_set(err, -errno, "%s: %s", path, strerror(errno));
 	home->fd = mb_steal_fd(&fd);
+	home->place = place;
 	return 0;
 }
 
@@ -203,6 +216,19 @@ int mount_home_take(const struct mount_home *home, const char *name,
 	return mb_err_set(err, -EBUSY, "%s: too many mountpoints", home->path);
 }
 
+/* One in sight goes when there is nothing in it. */
+static void leave(const struct mount_home *home)
+{
+	if (home->place == MOUNT_SHOWN)
+		rmdir(home->path);
+}
+
+void mount_home_give_back(const struct mount_home *home, const char *path)
+{
+	rmdir(path);
+	leave(home);
+}
+
 static void sweep_one(const struct mount_home *home, const char *name)
 {
 	mb_auto(close) int fd = openat(home->fd, name, OPEN_DIR | O_NOFOLLOW);
@@ -235,9 +261,15 @@ void mount_home_sweep(const struct mount_home *home)
 
 void mount_home_sweep_any(void)
 {
-	mb_auto(mount_home_release) struct mount_home home = { 0 };
+	static const enum mount_place places[] = { MOUNT_HIDDEN, MOUNT_SHOWN };
 	struct mb_err err;
 
-	if (mount_home_open(&home, false, &err) == 0)
+	for (int i = 0; i < 2; i++) {
+		mb_auto(mount_home_release) struct mount_home home = { 0 };
+
+		if (mount_home_open(&home, places[i], false, &err) < 0)
+			continue;
 		mount_home_sweep(&home);
+		leave(&home);
+	}
 }

@@ -6,8 +6,17 @@
 #include "mount_table.h"
 
 /*
- * The folder in which larder makes mountpoints for this user:
- * $XDG_RUNTIME_DIR/larder, or what comes closest to it.
+ * Where mountpoints are out of the way; or where a desktop shows what is mounted
+ * there, beside its disks: it does so for what lies in the user's home.
+ */
+enum mount_place {
+	MOUNT_HIDDEN,
+	MOUNT_SHOWN,
+};
+
+/*
+ * A folder in which larder makes mountpoints for this user:
+ * $XDG_RUNTIME_DIR/larder, or what comes closest to it; and ~/Mounted backups.
  *
  * A mount can end in many ways, most without us. So nothing is written down
  * about a mountpoint: an empty folder in there on which nothing is mounted is
@@ -17,6 +26,7 @@
 struct mount_home {
 	char *path; /* links resolved */
 	int fd;
+	enum mount_place place;
 };
 
 /*
@@ -25,7 +35,8 @@ struct mount_home {
  *
  * Returns 0; -ENOENT; -EPERM if it is somebody else's; errors of the system.
  */
-int mount_home_open(struct mount_home *home, bool make, struct mb_err *err);
+int mount_home_open(struct mount_home *home, enum mount_place place, bool make,
+		    struct mb_err *err);
 /* Also of one that is {0}. */
 void mount_home_release(struct mount_home *home);
 MB_DEFINE_AUTO_VALUE(struct mount_home, mount_home_release)
@@ -41,10 +52,13 @@ MB_DEFINE_AUTO_VALUE(struct mount_home, mount_home_release)
 int mount_home_take(const struct mount_home *home, const char *name,
 		    char **path, struct mb_err *err);
 
+/* mount_home_give_back - a folder that was taken and not mounted on */
+void mount_home_give_back(const struct mount_home *home, const char *path);
+
 /* Remove what is stale; whatever cannot be removed stays. */
 void mount_home_sweep(const struct mount_home *home);
 
-/* The same, if there is such a folder at all. */
+/* The same in each place, if there is such a folder at all. */
 void mount_home_sweep_any(void);
 
 #endif

@@ -76,13 +76,12 @@ int secret_from_file(struct secret *s, const char *path, struct mb_err *err)
 	return rc;
 }
 
-int secret_from_command(struct secret *s, const char *command,
-			struct mb_err *err)
+static int run(struct secret *s, const char *const *argv, bool heard,
+	       int *status, const char *what, struct mb_err *err)
 {
-	char *argv[] = { (char *)"sh", (char *)"-c", (char *)command, NULL };
 	mb_auto(close) int from = -1;
 	posix_spawn_file_actions_t actions;
-	int fds[2], status, rc;
+	int fds[2], how, rc;
 	pid_t pid;
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
@@ -90,24 +89,44 @@ int secret_from_command(struct secret *s, const char *command,
 	from = fds[0];
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_adddup2(&actions, fds[1], STDOUT_FILENO);
-	rc = posix_spawn(&pid, "/bin/sh", &actions, NULL, argv, environ);
+	if (!heard)
+		posix_spawn_file_actions_addopen(&actions, STDERR_FILENO,
+						 "/dev/null", O_WRONLY, 0);
+	rc = posix_spawnp(&pid, argv[0], &actions, NULL, (char **)argv,
+			  environ);
 	posix_spawn_file_actions_destroy(&actions);
 	close(fds[1]);
 	if (rc)
-		return mb_err_set(err, -EIO, "password command: %s",
-				  strerror(rc));
-	rc = read_line(s, from, "password command", err);
+		return mb_err_set(err, rc == ENOENT ? -ENOENT : -EIO, "%s: %s",
+				  what, strerror(rc));
+	rc = read_line(s, from, what, err);
 	close(mb_steal_fd(&from)); /* a command that goes on gets SIGPIPE */
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+	while (waitpid(pid, &how, 0) < 0 && errno == EINTR)
 		;
+	*status = WIFEXITED(how) ? WEXITSTATUS(how) : 128 + WTERMSIG(how);
+	return rc;
+}
+
+int secret_from_program(struct secret *s, const char *const *argv, int *status,
+			struct mb_err *err)
+{
+	return run(s, argv, false, status, argv[0], err);
+}
+
+int secret_from_command(struct secret *s, const char *command,
+			struct mb_err *err)
+{
+	const char *argv[] = { "/bin/sh", "-c", command, NULL };
+	int status, rc;
+
+	rc = run(s, argv, true, &status, "password command", err);
 	if (rc < 0)
 		return rc;
 	if (!s->len)
 		return mb_err_set(
 			err, -ENOKEY,
 			"password needed, and the password command gave none (status %d)",
-			WIFEXITED(status) ? WEXITSTATUS(status) :
-					    128 + WTERMSIG(status));
+			status);
 	return 0;
 }
 

@@ -46,6 +46,17 @@ int secret_from_command(struct secret *s, const char *command,
 			struct mb_err *err);
 
 /*
+ * secret_from_program - the first line that a program prints
+ * @argv: its name, in PATH, and arguments; ends with NULL. What it says on
+ *        standard error is not heard
+ * @status: takes its exit status; 128 and the signal that ended it
+ *
+ * Returns 0, also if it prints none; -ENOENT if there is no such program; -EIO.
+ */
+int secret_from_program(struct secret *s, const char *const *argv, int *status,
+			struct mb_err *err);
+
+/*
  * secret_from_terminal - ask without echo
  *
  * Asks on /dev/tty, if standard input or error is a terminal. Ctrl-C restores

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "dialog.h"
 #include "key_file.h"
 #include "remembered.h"
 #include "secret_service.h"
@@ -38,19 +39,21 @@ int unlock_get_password(const struct unlock_source *source, const char *prompt,
 		return secret_from_command(s, source->extpass, err);
 	if (environment_passfile())
 		return secret_from_file(s, environment_passfile(), err);
+	if (source->dialog)
+		return secret_from_dialog(s, prompt, err);
 	return secret_from_terminal(s, prompt, err);
 }
 
 static int get_password(struct mb_backup *backup,
-			const struct unlock_source *source, struct secret *s,
-			struct mb_err *err)
+			const struct unlock_source *source, const char *before,
+			struct secret *s, struct mb_err *err)
 {
 	const struct mb_backup_info *info = mb_backup_get_info(backup);
 	bool asks = !unlock_password_given(source);
 	struct mb_err prompt; /* for its printable text */
 	int rc;
 
-	mb_err_set(&prompt, 0, "Backup password of %s: ",
+	mb_err_set(&prompt, 0, "%sBackup password of %s: ", before,
 		   info->device_name ? info->device_name : info->source);
 	rc = unlock_get_password(source, prompt.text, s, err);
 	return rc < 0 && asks ? mb_err_prefix(err, rc, "%s", info->source) : rc;
@@ -70,13 +73,27 @@ int unlock_derive_from(struct mb_backup *backup, const struct secret *password,
 	return rc;
 }
 
+#define DIALOG_ATTEMPTS 3
+
 static int derive(struct mb_backup *backup, const struct unlock_source *source,
 		  struct secret *password, uint8_t key[MB_DERIVED_KEY_LEN],
 		  struct mb_err *err)
 {
-	int rc = get_password(backup, source, password, err);
+	bool dialog = source->dialog && !password_given(source);
+	const char *before = "";
+	int rc;
 
-	return rc < 0 ? rc : unlock_derive_from(backup, password, key, err);
+	for (int attempt = 1;; attempt++) {
+		rc = get_password(backup, source, before, password, err);
+		if (rc == 0)
+			rc = unlock_derive_from(backup, password, key, err);
+		if (rc < 0 || !dialog || attempt == DIALOG_ATTEMPTS)
+			return rc;
+		/* a terminal is asked again by repeating the command */
+		if (mb_backup_unlock(backup, key, NULL) != -EKEYREJECTED)
+			return 0;
+		before = "That is not the password. ";
+	}
 }
 
 void unlock_remember(struct mb_backup *backup,

@@ -12,6 +12,7 @@ struct unlock_source {
 	const char *keyfile;
 	const char *passfile;
 	const char *extpass; /* a shell command */
+	bool dialog;	     /* asked for in a window, not on the terminal */
 	/* have the derived key remembered: remembered_parse; 0: not */
 	unsigned remember_s;
 };
@@ -24,10 +25,10 @@ bool unlock_password_given(const struct unlock_source *source);
 
 /*
  * unlock_get_password - from the first that is there of: password file,
- * command, LARDER_PASSFILE, terminal
+ * command, LARDER_PASSFILE, terminal or dialog
  * @prompt: what the terminal shows
  *
- * Returns 0; -ENOKEY if there is none; -EIO.
+ * Returns 0; -ENOKEY if there is none; -ECANCELED if a dialog was closed; -EIO.
  */
 int unlock_get_password(const struct unlock_source *source, const char *prompt,
 			struct secret *s, struct mb_err *err);
@@ -46,12 +47,14 @@ int unlock_remembered(struct mb_backup *backup,
  * unlock_derive - a derived key that fits
  *
  * The key is from the first that is there of: key file, password file,
- * command, LARDER_PASSFILE, what is remembered, terminal. That it cannot be
- * remembered is said on standard error, and is no failure. The backup is
- * unlocked with it, unless its key bag is damaged: mb_backup_unlock says that.
+ * command, LARDER_PASSFILE, what is remembered, terminal or dialog; a dialog
+ * asks three times. That it cannot be remembered is said on standard error, and
+ * is no failure. The backup is unlocked with it, unless its key bag is damaged:
+ * mb_backup_unlock says that.
  *
  * Returns 0; -ENOKEY if there is none; -EKEYREJECTED if the key file is
- * another backup's, or the password is wrong; -EIO; -EINVAL.
+ * another backup's, or the password is wrong; -ECANCELED if a dialog was
+ * closed; -EIO; -EINVAL.
  */
 int unlock_derive(struct mb_backup *backup, const struct unlock_source *source,
 		  uint8_t key[MB_DERIVED_KEY_LEN], struct mb_err *err);
