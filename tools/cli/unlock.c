@@ -79,7 +79,7 @@ static int derive(struct mb_backup *backup, const struct unlock_source *source,
 		  struct secret *password, uint8_t key[MB_DERIVED_KEY_LEN],
 		  struct mb_err *err)
 {
-	bool dialog = source->dialog && !password_given(source);
+	bool dialog = source->dialog && !unlock_password_given(source);
 	const char *before = "";
 	int rc;
 
