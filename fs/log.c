@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <syslog.h>
 
+#include "language.h"
 #include "mb/err.h"
 
 static atomic_bool system_log;
@@ -18,7 +19,7 @@ void log_line(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	vsnprintf(text, sizeof(text), mb_err_translated(fmt), ap);
 	va_end(ap);
 	mb_err_set(&line, 0, "%s", text);
 	if (atomic_load(&system_log))
@@ -29,6 +30,7 @@ void log_line(const char *fmt, ...)
 
 void log_to_system(void)
 {
+	language_for_machines();
 	openlog("larderfs", LOG_PID, LOG_DAEMON);
 	atomic_store(&system_log, true);
 }

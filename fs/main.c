@@ -10,6 +10,7 @@
 
 #include "cleanup.h"
 #include "exit_status.h"
+#include "language.h"
 #include "log.h"
 #include "mb/folder.h"
 #include "mb/salvage.h"
@@ -156,6 +157,7 @@ int main(int argc, char **argv)
 	int rc = EXIT_USAGE;
 
 	forbid_core_files();
+	language_begin();
 	switch (options_parse(&o, argc, argv)) {
 	case OPTIONS_RUN:
 		rc = o.capabilities ? print_capabilities(&o) : run(&o);

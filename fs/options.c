@@ -9,50 +9,53 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "language.h"
 #include "log.h"
 #include "remembered.h"
 #include "ways.h"
 
-static const char help[] =
-	"usage: larderfs BACKUP MOUNTPOINT [-f] [-o OPTION[,OPTION...]]\n"
-	"       mount -t larderfs BACKUP MOUNTPOINT [-o OPTION[,OPTION...]]\n"
-	"       larderfs --capabilities [BACKUP]\n"
-	"\n"
-	"Shows an iPhone or iPad backup as a read-only tree: DOMAIN/PATH; of a\n"
-	"folder of backups all: DEVICE/DATE/DOMAIN/PATH.\n"
-	"Unmount with: umount MOUNTPOINT, or fusermount3 -u MOUNTPOINT\n"
-	"\n"
-	"  -f                 stay in the foreground\n"
-	"  -d                 the same, and print every request\n"
-	"  -h, --help         this text\n"
-	"  -V, --version      version\n"
-	"      --capabilities which of the fast ways to read are open here, and\n"
-	"                     what stands against the others\n"
-	"\n"
-	"password, otherwise asked for on the terminal:\n"
-	"  passfile=FILE      first line of FILE (also: LARDER_PASSFILE=FILE\n"
-	"                     in the environment)\n"
-	"  extpass=COMMAND    first line that a shell command prints\n"
-	"  keyfile=FILE       a derived key, written by \"larder key\"\n"
-	"  remember[=TIME]    need no password again for 8h, or for TIME;\n"
-	"                     =login: have the desktop keep the key\n"
-	"  dialog             ask in a window of the desktop instead\n"
-	"\n"
-	"options:\n"
-	"  uid=N gid=N        owner of everything (default: who mounts)\n"
-	"  umask=M fmask=M dmask=M   octal; permissions of all, files, folders\n"
-	"  allow_other        let other users in, by owner and permissions\n"
-	"  view=device        the device's own paths instead of domains\n"
-	"  salvage            of a damaged or unfinished backup what there is;\n"
-	"                     files that are no longer listed in lost+found/\n"
-	"  idle=SECONDS       unmount when not used for so long\n"
-	"  rmdir              remove the mountpoint in the end\n"
-	"  ways=NAME[:NAME...]   only these ways to read: for tests\n"
-	"  nofail             no failure if there is no such backup (fstab)\n"
-	"  _netdev,user,noauto,x-...   accepted, as in fstab\n"
-	"\n"
-	"exit status: 0 mounted, 1 failed, 2 usage, 3 not a backup,\n"
-	"  5 cancelled, 12 wrong password, 13 password needed, 26 damage found\n";
+static const char *const help[] = {
+	N_("usage: larderfs BACKUP MOUNTPOINT [-f] [-o OPTION[,OPTION...]]\n"
+	   "       mount -t larderfs BACKUP MOUNTPOINT [-o OPTION[,OPTION...]]\n"
+	   "       larderfs --capabilities [BACKUP]\n"),
+	N_("\n"
+	   "Shows an iPhone or iPad backup as a read-only tree: DOMAIN/PATH; of a\n"
+	   "folder of backups all: DEVICE/DATE/DOMAIN/PATH.\n"
+	   "Unmount with: umount MOUNTPOINT, or fusermount3 -u MOUNTPOINT\n"),
+	N_("\n"
+	   "  -f                 stay in the foreground\n"
+	   "  -d                 the same, and print every request\n"
+	   "  -h, --help         this text\n"
+	   "  -V, --version      version\n"
+	   "      --capabilities which of the fast ways to read are open here, and\n"
+	   "                     what stands against the others\n"),
+	N_("\n"
+	   "password, otherwise asked for on the terminal:\n"
+	   "  passfile=FILE      first line of FILE (also: LARDER_PASSFILE=FILE\n"
+	   "                     in the environment)\n"
+	   "  extpass=COMMAND    first line that a shell command prints\n"
+	   "  keyfile=FILE       a derived key, written by \"larder key\"\n"
+	   "  remember[=TIME]    need no password again for 8h, or for TIME;\n"
+	   "                     =login: have the desktop keep the key\n"
+	   "  dialog             ask in a window of the desktop instead\n"),
+	N_("\n"
+	   "options:\n"
+	   "  uid=N gid=N        owner of everything (default: who mounts)\n"
+	   "  umask=M fmask=M dmask=M   octal; permissions of all, files, folders\n"
+	   "  allow_other        let other users in, by owner and permissions\n"
+	   "  view=device        the device's own paths instead of domains\n"
+	   "  salvage            of a damaged or unfinished backup what there is;\n"
+	   "                     files that are no longer listed in lost+found/\n"
+	   "  idle=SECONDS       unmount when not used for so long\n"
+	   "  rmdir              remove the mountpoint in the end\n"
+	   "  ways=NAME[:NAME...]   only these ways to read: for tests\n"
+	   "  nofail             no failure if there is no such backup (fstab)\n"
+	   "  _netdev,user,noauto,x-...   accepted, as in fstab\n"),
+	N_("\n"
+	   "exit status: 0 mounted, 1 failed, 2 usage, 3 not a backup,\n"
+	   "  5 cancelled, 12 wrong password, 13 password needed, 26 damage found\n"),
+	NULL,
+};
 
 /* For mount(8), fstab or systemd, or true of every mount of ours anyway. */
 static const char *const accepted[] = {
@@ -267,7 +270,8 @@ static enum options_result parse_word(struct options *o, int word,
 {
 	switch (word) {
 	case 'h':
-		fputs(help, stdout);
+		for (const char *const *part = help; *part; part++)
+			fputs(_(*part), stdout);
 		return OPTIONS_DONE;
 	case 'V':
 		/* in mount(8)'s helpers too: -v is the verbose one */
@@ -308,7 +312,7 @@ static enum options_result parse_word(struct options *o, int word,
 	case 't':
 		return OPTIONS_RUN;
 	default:
-		fprintf(stderr, "Try \"%s --help\".\n", name);
+		fprintf(stderr, _("Try \"%s --help\".\n"), name);
 		return OPTIONS_BAD;
 	}
 }
@@ -318,9 +322,9 @@ static bool enough_words(const struct options *o, int count, const char *name)
 	if (o->capabilities ? count <= 1 : count == 2)
 		return true;
 	log_line("%s: see \"%s --help\"",
-		 o->capabilities ? "takes one BACKUP at most" :
-		 count < 2	 ? "needs a BACKUP and a MOUNTPOINT" :
-				   "takes one BACKUP and one MOUNTPOINT",
+		 o->capabilities ? _("takes one BACKUP at most") :
+		 count < 2	 ? _("needs a BACKUP and a MOUNTPOINT") :
+				   _("takes one BACKUP and one MOUNTPOINT"),
 		 name);
 	return false;
 }

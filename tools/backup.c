@@ -16,17 +16,21 @@
 #include "staging.h"
 #include "watch.h"
 
-static const char usage[] =
-	"usage: larder backup [--udid UDID] [--network] [--full] [--keep N] DIR\n"
-	"\n"
-	"Makes or updates the backup of a connected device, in DIR/<UDID>. The\n"
-	"backup that is there stays as it is until the new one is complete.\n"
-	"\n"
-	"  --full             have everything sent, not only what changed\n"
-	"  --keep N           keep the N versions before this one, beside it\n" DEVICE_HELP_TEXT
-		COMMON_HELP_TEXT "\n"
-	"The password is not needed: the device encrypts. With one, it is tried\n"
-	"whether it opens the new backup.\n";
+static const char *const usage[] = {
+	N_("usage: larder backup [--udid UDID] [--network] [--full] [--keep N] DIR\n"),
+	N_("\n"
+	   "Makes or updates the backup of a connected device, in DIR/<UDID>. The\n"
+	   "backup that is there stays as it is until the new one is complete.\n"),
+	N_("\n"
+	   "  --full             have everything sent, not only what changed\n"
+	   "  --keep N           keep the N versions before this one, beside it\n"),
+	DEVICE_HELP_TEXT,
+	COMMON_HELP_TEXT,
+	N_("\n"
+	   "The password is not needed: the device encrypts. With one, it is tried\n"
+	   "whether it opens the new backup.\n"),
+	NULL,
+};
 
 enum { OPT_FULL = DEVICE_END, OPT_KEEP };
 
@@ -97,7 +101,7 @@ static int check_space(struct backup *b, struct mb_err *err)
 		return mb_err_set(
 			err, -ENOSPC,
 			"%s: no %s left: free space, or choose another folder",
-			target, avail ? "inodes" : "space");
+			target, avail ? _("inodes") : _("space"));
 	if (first && used > avail) {
 		format_bytes(need, sizeof(need), used);
 		progress_warn(
@@ -178,7 +182,7 @@ static int ask_device(struct backup *b, struct buf *xml, struct mb_err *err)
 				       "WillEncrypt");
 	progress_note(b->job.progress, "backing up %s to %s/%s, %s",
 		      b->job.name, b->wish->dir, b->job.udid,
-		      b->encrypted ? "encrypted" : "not encrypted");
+		      b->encrypted ? _("encrypted") : _("not encrypted"));
 	rc = device_job_sync(&b->job, err);
 	if (rc == 0)
 		rc = host_info_make(b->job.device, b->job.media, xml,
@@ -280,7 +284,8 @@ static int verify(struct backup *b, struct mb_err *err)
 		return mb_err_set(
 			err, -EBADMSG,
 			"the device says that it has finished, but Status.plist does not (\"%s\")",
-			info->snapshot_state ? info->snapshot_state : "none");
+			info->snapshot_state ? info->snapshot_state :
+					       _("none"));
 	b->encrypted = info->encrypted;
 	locked = info->manifest_encrypted;
 	if (info->encrypted && try_password(b, made))
@@ -327,10 +332,10 @@ static void say_summary(const struct backup *b)
 	format_bytes(bytes, sizeof(bytes), n->received_bytes);
 	format_duration(took, sizeof(took), progress_seconds(b->job.progress));
 	printf("%s\n", staging_get_target(b->staging));
-	printf("%" PRIuFAST64 " files new, %" PRIuFAST64
-	       " changed, %" PRIuFAST64 " removed; %s received in %s; %s\n",
+	printf(_("%" PRIuFAST64 " files new, %" PRIuFAST64
+		 " changed, %" PRIuFAST64 " removed; %s received in %s; %s\n"),
 	       n->added, n->changed, n->removed, bytes, took,
-	       b->encrypted ? "encrypted" : "not encrypted");
+	       b->encrypted ? _("encrypted") : _("not encrypted"));
 	if (!b->encrypted)
 		progress_note(
 			b->job.progress,
@@ -446,7 +451,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_backup = {
 	.name = "backup",
-	.summary = "make or update the backup of a connected device",
+	.summary = N_("make or update the backup of a connected device"),
 	.usage = usage,
 	.run = run,
 };

@@ -17,8 +17,8 @@ void describe_device(char *out, size_t size, struct device *device)
 	mb_auto(free) char *type = device_get_text(device, NULL, "ProductType");
 	mb_auto(free) char *ios =
 		device_get_text(device, NULL, "ProductVersion");
-	const char *type_text = type ? type : "unknown model";
-	const char *ios_text = ios ? ios : "unknown";
+	const char *type_text = type ? type : _("unknown model");
+	const char *ios_text = ios ? ios : _("unknown");
 	struct mb_err line; /* for its printable text */
 
 	if (name)
@@ -39,8 +39,8 @@ static bool fits(const struct device_seen *seen, const char *udid, bool network)
 static void list_choices(const struct device_seen *seen, size_t count,
 			 bool network)
 {
-	fprintf(stderr, "larder: attached %s:\n",
-		network ? "over the network" : "by USB");
+	fprintf(stderr, _("larder: attached %s:\n"),
+		network ? _("over the network") : _("by USB"));
 	for (size_t i = 0; i < count; i++) {
 		mb_auto(device_free) struct device *device = NULL;
 		struct mb_err line;
@@ -61,11 +61,11 @@ static int none_fits(const struct device_seen *seen, size_t count,
 	for (size_t i = 0; i < count; i++)
 		if (fits(&seen[i], udid, !network))
 			return mb_err_set(
-				err, -ENODEV, "%s is attached %s: %s --network",
-				udid ? udid : "the device",
-				network ? "by USB, and is not on the network" :
-					  "over the network only",
-				network ? "leave out" : "add");
+				err, -ENODEV,
+				network ?
+					_("%s is attached by USB, and is not on the network: leave out --network") :
+					_("%s is attached over the network only: add --network"),
+				udid ? udid : _("the device"));
 	if (udid)
 		return mb_err_set(
 			err, -ENODEV,
@@ -115,26 +115,31 @@ struct reason {
 
 static const struct reason locked = {
 	"locked",
-	"unlock the device and leave it unlocked",
-	"the device is still locked: unlock it and try again",
+	N_("unlock the device and leave it unlocked"),
+	N_("the device is still locked: unlock it and try again"),
 };
 static const struct reason trust = {
 	"trust",
-	"tap \"Trust\" on the device and enter its passcode",
-	"nobody answered the device's question whether to trust this computer: unlock it, tap \"Trust\" and try again",
+	N_("tap \"Trust\" on the device and enter its passcode"),
+	N_("nobody answered the device's question whether to trust this computer: unlock it, tap \"Trust\" and try again"),
 };
 static const struct reason busy = {
 	"busy",
-	"another program is using the device",
-	"another program is still using the device: close it, or wait until it is done, and try again",
+	N_("another program is using the device"),
+	N_("another program is still using the device: close it, or wait until it is done, and try again"),
 };
 
-/* Both are -EHOSTDOWN; what device.c says of the dialog names its button. */
+/*
+ * Both are -EHOSTDOWN; what device.c says of the dialog names its button.
+ *
+ * TRANSLATORS: the button, as it is called in the message that begins with
+ * "the device asks whether to trust this computer".
+ */
 static const struct reason *reason_of(int rc, const struct mb_err *err)
 {
 	if (rc == -EBUSY)
 		return &busy;
-	return strstr(err->text, "\"Trust\"") ? &trust : &locked;
+	return strstr(err->text, _("\"Trust\"")) ? &trust : &locked;
 }
 
 static void announce(const struct reason *reason, const struct common *c)
@@ -142,12 +147,12 @@ static void announce(const struct reason *reason, const struct common *c)
 	json_object *o;
 
 	if (!c->json) {
-		say(c, "larder: waiting: %s", reason->message);
+		say(c, "larder: waiting: %s", _(reason->message));
 		return;
 	}
 	o = json_event("waiting");
 	json_add_text(o, "reason", reason->name);
-	json_add_text(o, "message", reason->message);
+	json_add_text(o, "message", _(reason->message));
 	json_print(o);
 	fflush(stdout);
 }
@@ -176,7 +181,8 @@ static int wait_for(int (*attempt)(struct device *, struct mb_err *),
 			return rc;
 		reason = reason_of(rc, err);
 		if (now_ms() >= end)
-			return mb_err_set(err, -ETIMEDOUT, "%s", reason->late);
+			return mb_err_set(err, -ETIMEDOUT, "%s",
+					  _(reason->late));
 		if (reason != said)
 			announce(reason, c);
 		said = reason;

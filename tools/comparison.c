@@ -6,6 +6,7 @@
  * threads take in turn.
  */
 #include "comparison.h"
+#include "language.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -23,8 +24,9 @@ MB_DEFINE_AUTO(struct mb_reader, mb_reader_free)
 const char *difference_name(unsigned number)
 {
 	static const char *const names[DIFFERENCES] = {
-		"type",	 "content", "size",	  "mode",	"owner",
-		"times", "target",  "attributes", "protection",
+		N_("type"),   N_("content"),	N_("size"),
+		N_("mode"),   N_("owner"),	N_("times"),
+		N_("target"), N_("attributes"), N_("protection"),
 	};
 
 	return names[number];

@@ -43,11 +43,11 @@ enum {
 		"timeout", required_argument, NULL, DEVICE_TIMEOUT     \
 	}
 
-#define DEVICE_HELP_TEXT                                                       \
-	"  --udid UDID        which device, if several are attached\n"         \
-	"  --network          on the network instead of USB\n"                 \
-	"  --timeout S        give up after S seconds without a sign of the\n" \
-	"                     device (default 2400; a minute for unlocking)\n"
+#define DEVICE_HELP_TEXT                                                          \
+	N_("  --udid UDID        which device, if several are attached\n"         \
+	   "  --network          on the network instead of USB\n"                 \
+	   "  --timeout S        give up after S seconds without a sign of the\n" \
+	   "                     device (default 2400; a minute for unlocking)\n")
 
 /*
  * device_option - take an option if it is one of these

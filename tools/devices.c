@@ -11,18 +11,20 @@
 #include "plistx.h"
 #include "tool.h"
 
-static const char usage[] =
-	"usage: larder devices [--json] [DIR]\n"
-	"\n"
-	"Lists the iPhones and iPads that are attached, one a line: model, iOS,\n"
-	"by USB or network, whether this computer is paired with it, whether its\n"
-	"backups are encrypted, and when it was last backed up to a computer, as\n"
-	"far as it says without being paired or unlocked.\n"
-	"\n"
-	"With DIR, the last backup is the one in DIR, a folder of backups.\n"
-	"\n"
-	"  --json             output for machines\n"
-	"  --quiet            no messages but errors\n";
+static const char *const usage[] = {
+	N_("usage: larder devices [--json] [DIR]\n"),
+	N_("\n"
+	   "Lists the iPhones and iPads that are attached, one a line: model, iOS,\n"
+	   "by USB or network, whether this computer is paired with it, whether its\n"
+	   "backups are encrypted, and when it was last backed up to a computer, as\n"
+	   "far as it says without being paired or unlocked.\n"),
+	N_("\n"
+	   "With DIR, the last backup is the one in DIR, a folder of backups.\n"),
+	N_("\n"
+	   "  --json             output for machines\n"
+	   "  --quiet            no messages but errors\n"),
+	NULL,
+};
 
 enum known { NO, YES, UNKNOWN };
 
@@ -145,14 +147,15 @@ struct line {
 	char cell[CELLS][64];
 };
 
-static const struct line head = { { "UDID", "MODEL", "IOS", "BY", "PAIRED",
-				    "ENCRYPTED", "LAST BACKUP" } };
+static const struct line head = { { N_("UDID"), N_("MODEL"), N_("IOS"),
+				    N_("BY"), N_("PAIRED"), N_("ENCRYPTED"),
+				    N_("LAST BACKUP") } };
 
 static const char *by(const struct device_seen *seen)
 {
 	if (seen->usb && seen->network)
-		return "both";
-	return seen->usb ? "USB" : "network";
+		return _("both");
+	return seen->usb ? _("USB") : _("network");
 }
 
 /* These are ASCII on every real device. */
@@ -169,15 +172,16 @@ static void set_cell(struct line *line, int cell, const char *text)
 
 static void make_line(struct line *line, const struct row *r)
 {
-	static const char *const words[] = { "no", "yes", "unknown" };
+	static const char *const words[] = { N_("no"), N_("yes"),
+					     N_("unknown") };
 
 	set_cell(line, UDID, r->seen->udid);
 	set_cell(line, MODEL, r->type);
 	set_cell(line, IOS, r->ios);
 	set_cell(line, BY, by(r->seen));
-	set_cell(line, PAIRED, words[r->paired]);
-	set_cell(line, ENCRYPTED, words[r->encrypted]);
-	set_cell(line, LAST, r->never ? "never" : "unknown");
+	set_cell(line, PAIRED, _(words[r->paired]));
+	set_cell(line, ENCRYPTED, _(words[r->encrypted]));
+	set_cell(line, LAST, r->never ? _("never") : _("unknown"));
 	if (r->last_backup)
 		format_time(line->cell[LAST], sizeof(line->cell[LAST]),
 			    r->last_backup);
@@ -211,7 +215,7 @@ static int print_table(const struct row *rows, size_t count)
 		make_line(&lines[i], &rows[i]);
 		widen(width, &lines[i]);
 	}
-	print_line(&head, width, "NAME");
+	print_line(&head, width, _("NAME"));
 	for (size_t i = 0; i < count; i++)
 		print_line(&lines[i], width, rows[i].name ? rows[i].name : "-");
 	return 0;
@@ -302,7 +306,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_devices = {
 	.name = "devices",
-	.summary = "the iPhones and iPads that are attached",
+	.summary = N_("the iPhones and iPads that are attached"),
 	.usage = usage,
 	.run = run,
 };

@@ -12,19 +12,23 @@
 #include "two_backups.h"
 #include "work.h"
 
-static const char usage[] =
-	"usage: larder diff [options] A B\n"
-	"\n"
-	"Lists what was added, removed and changed from backup A to backup B.\n"
-	"\n"
-	"  --content          compare all contents, also where the records agree\n"
-	"  --ignore-times     a file whose time alone differs is unchanged\n"
-	"  --summary          only the sums of each domain\n"
-	"  --exit-code        exit status 1 if there are differences\n" SELECTION_HELP_TEXT
-		COMMON_HELP_TEXT "\n"
-	"Where the password of B is another one:\n"
-	"\n"
-	"  --other-passfile FILE, --other-extpass COMMAND, --other-keyfile FILE\n";
+static const char *const usage[] = {
+	N_("usage: larder diff [options] A B\n"),
+	N_("\n"
+	   "Lists what was added, removed and changed from backup A to backup B.\n"),
+	N_("\n"
+	   "  --content          compare all contents, also where the records agree\n"
+	   "  --ignore-times     a file whose time alone differs is unchanged\n"
+	   "  --summary          only the sums of each domain\n"
+	   "  --exit-code        exit status 1 if there are differences\n"),
+	SELECTION_HELP_TEXT,
+	COMMON_HELP_TEXT,
+	N_("\n"
+	   "Where the password of B is another one:\n"),
+	N_("\n"
+	   "  --other-passfile FILE, --other-extpass COMMAND, --other-keyfile FILE\n"),
+	NULL,
+};
 
 enum {
 	OPT_CONTENT = COMMON_END,
@@ -293,7 +297,8 @@ static int run(int argc, char **argv)
 
 const struct command cmd_diff = {
 	.name = "diff",
-	.summary = "what was added, removed and changed between two backups",
+	.summary =
+		N_("what was added, removed and changed between two backups"),
 	.usage = usage,
 	.run = run,
 };

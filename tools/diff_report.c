@@ -73,7 +73,7 @@ static void print_what(unsigned what)
 	for (unsigned i = 0; i < DIFFERENCES; i++) {
 		if (!(what & 1u << i))
 			continue;
-		printf("%s%s", between, difference_name(i));
+		printf("%s%s", between, _(difference_name(i)));
 		between = ", ";
 	}
 	putchar(')');
@@ -84,7 +84,8 @@ static void print_size(const struct comparison *one, int side)
 	char bytes[32];
 
 	format_bytes(bytes, sizeof(bytes), (uint64_t)one->size[side]);
-	fputs(one->type[side] == MB_FILE ? bytes : type_name(one->type[side]),
+	fputs(one->type[side] == MB_FILE ? bytes :
+					   _(type_name(one->type[side])),
 	      stdout);
 }
 
@@ -267,7 +268,8 @@ static void print_row(const struct diff_counts *n, struct mb_slice name)
 
 static void print_head(void)
 {
-	printf("%18s%18s%18s  %s\n", "added", "removed", "changed", "domain");
+	printf("%18s%18s%18s  %s\n", _("added"), _("removed"), _("changed"),
+	       _("domain"));
 }
 
 static void sum_up(struct diff_counts *all, const struct diff_counts *n)
@@ -323,7 +325,7 @@ static void say_totals(struct diff_report *r)
 	format_bytes(removed, sizeof(removed), n->removed_bytes);
 	format_bytes(changed, sizeof(changed), n->changed_bytes);
 	if (n->damaged)
-		snprintf(damaged, sizeof(damaged), ", %" PRIu64 " damaged",
+		snprintf(damaged, sizeof(damaged), _(", %" PRIu64 " damaged"),
 			 n->damaged);
 	progress_note(r->progress,
 		      "%" PRIu64 " added (%s), %" PRIu64 " removed (%s), "
@@ -338,7 +340,7 @@ void diff_report_end(struct diff_report *r, const struct comparer *compared)
 
 	if (!r->json) {
 		if (r->summary && r->domains > 1)
-			print_row(&r->all, mb_slice_of("all"));
+			print_row(&r->all, mb_slice_of(_("all")));
 		fflush(stdout);
 		say_totals(r);
 		return;

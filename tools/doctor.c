@@ -10,21 +10,24 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char usage[] =
-	"usage: larder doctor [--json] [DIR]\n"
-	"\n"
-	"Looks at what backups need and says for each thing that is wrong how to\n"
-	"mend it: usbmuxd, devices, pairing; the folder for backups DIR (default:\n"
-	"the working folder), its space and what its file system can do; what\n"
-	"mounting needs.\n"
-	"\n"
-	"Ends with 0 if nothing failed, 4 if only devices did, else 1.\n"
-	"\n"
-	"  --json             output for machines\n";
+static const char *const usage[] = {
+	N_("usage: larder doctor [--json] [DIR]\n"),
+	N_("\n"
+	   "Looks at what backups need and says for each thing that is wrong how to\n"
+	   "mend it: usbmuxd, devices, pairing; the folder for backups DIR (default:\n"
+	   "the working folder), its space and what its file system can do; what\n"
+	   "mounting needs.\n"),
+	N_("\n"
+	   "Ends with 0 if nothing failed, 4 if only devices did, else 1.\n"),
+	N_("\n"
+	   "  --json             output for machines\n"),
+	NULL,
+};
 
 /* --- results ----------------------------------------------------------- */
 
-static const char *const words[] = { "ok", "note", "FAILED", "FAILED" };
+static const char *const words[] = { N_("ok"), N_("note"), N_("FAILED"),
+				     N_("FAILED") };
 static const char *const json_words[] = { "ok", "note", "failed", "failed" };
 
 static void print_json(const char *check, enum verdict verdict,
@@ -47,7 +50,7 @@ void doctor_found(struct doctor *d, const char *check, enum verdict verdict,
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	vsnprintf(text, sizeof(text), mb_err_translated(fmt), ap);
 	va_end(ap);
 	mb_err_set(&finding, 0, "%s", text);
 	d->device_failed |= verdict == FAILED_DEVICE;
@@ -94,7 +97,7 @@ static bool distribution_is(const char *id)
 
 void install_command(char *out, size_t size, const char *package)
 {
-	const char *how = "install the package";
+	const char *how = _("install the package");
 
 	if (distribution_is("debian") || distribution_is("ubuntu"))
 		how = "sudo apt install";
@@ -154,7 +157,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_doctor = {
 	.name = "doctor",
-	.summary = "what is wrong with this computer, and how to mend it",
+	.summary = N_("what is wrong with this computer, and how to mend it"),
 	.usage = usage,
 	.run = run,
 };

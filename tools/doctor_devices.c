@@ -56,7 +56,8 @@ static void muxer_failed(struct doctor *d, const struct mb_err *err)
 		doctor_found(d, "usbmuxd", FAILED_DEVICE,
 			     "unset USBMUXD_SOCKET_ADDRESS",
 			     "not reached at USBMUXD_SOCKET_ADDRESS=%s: %s",
-			     muxer_address(), rc ? strerror(-rc) : "no answer");
+			     muxer_address(),
+			     rc ? strerror(-rc) : _("no answer"));
 		return;
 	}
 	if (!usbmuxd_installed()) {
@@ -121,7 +122,7 @@ static void no_device(struct doctor *d)
 	else
 		doctor_found(
 			d, "device", FAILED_DEVICE,
-			"plug it in with a cable that carries data, and unlock it",
+			_("plug it in with a cable that carries data, and unlock it"),
 			"no iPhone or iPad is attached");
 }
 
@@ -167,11 +168,12 @@ static void look_at_session(struct doctor *d, struct device *device)
 		doctor_found(d, "session", FINE, NULL, "starts");
 		look_at_encryption(d, device);
 	} else {
-		doctor_found(d, "session", FAILED_DEVICE,
-			     rc == -EHOSTDOWN ?
-				     "unlock the device, and try again" :
-				     "plug the device in again, and try again",
-			     "%s", err.text);
+		doctor_found(
+			d, "session", FAILED_DEVICE,
+			rc == -EHOSTDOWN ?
+				_("unlock the device, and try again") :
+				_("plug the device in again, and try again"),
+			"%s", err.text);
 	}
 }
 
@@ -184,19 +186,19 @@ static void look_at_device(struct doctor *d, const struct device_seen *seen)
 
 	if (device_open(&device, seen->udid, DEVICE_EITHER, &err) < 0) {
 		doctor_found(d, "device", FAILED_DEVICE,
-			     "plug the device in again, and try again",
+			     _("plug the device in again, and try again"),
 			     "%s: %s", seen->udid, err.text);
 		return;
 	}
 	describe_device(about, sizeof(about), device);
 	doctor_found(d, "device", FINE, NULL, "%s %s, by %s", seen->udid, about,
-		     !seen->network ? "USB" :
-		     seen->usb	    ? "USB and network" :
-				      "network");
+		     !seen->network ? _("USB") :
+		     seen->usb	    ? _("USB and network") :
+				      _("network"));
 	if (device_is_paired(device))
 		look_at_session(d, device);
 	else
-		not_paired(d, seen->udid, "not paired with this computer");
+		not_paired(d, seen->udid, _("not paired with this computer"));
 }
 
 static void look_at_network(struct doctor *d, const struct device_seen *seen,
@@ -230,7 +232,7 @@ void doctor_look_at_devices(struct doctor *d)
 		return;
 	}
 	doctor_found(d, "usbmuxd", FINE, NULL, "answers%s%s",
-		     muxer_address() ? " at " : "",
+		     muxer_address() ? _(" at ") : "",
 		     muxer_address() ? muxer_address() : "");
 	if (!count)
 		no_device(d);

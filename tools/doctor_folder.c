@@ -29,7 +29,7 @@ static void look_at_space(struct doctor *d, const struct statvfs *fs)
 	format_bytes(text, sizeof(text), space);
 	doctor_found(d, "space", space < SPACE_MIN ? FAILED : FINE,
 		     space < SPACE_MIN ?
-			     "free space, or choose another folder" :
+			     _("free space, or choose another folder") :
 			     NULL,
 		     "%s free", text);
 	/* file systems that make inodes as they go say 0 of 0 */
@@ -37,7 +37,7 @@ static void look_at_space(struct doctor *d, const struct statvfs *fs)
 		doctor_found(d, "inodes", FINE, NULL, "not limited");
 	else if (fs->f_favail < INODES_MIN)
 		doctor_found(d, "inodes", FAILED,
-			     "remove files, or choose another folder",
+			     _("remove files, or choose another folder"),
 			     "room for only %" PRIu64 " files",
 			     (uint64_t)fs->f_favail);
 	else
@@ -119,19 +119,19 @@ static void look_at_abilities(struct doctor *d, int dir)
 	bool reflink = can_reflink(dir), hard = can_link(dir);
 
 	doctor_found(d, "reflinks", reflink ? FINE : NOTE, NULL, "%s%s", kind,
-		     reflink ? "shares data between versions of a backup" :
-			       "none; hard links take their place");
+		     reflink ? _("shares data between versions of a backup") :
+			       _("none; hard links take their place"));
 	if (hard)
 		doctor_found(d, "hard-links", FINE, NULL, "%sworks", kind);
 	else
 		doctor_found(
 			d, "hard-links", reflink ? NOTE : FAILED,
 			reflink ? NULL :
-				  "choose a folder on ext4, btrfs or xfs",
+				  _("choose a folder on ext4, btrfs or xfs"),
 			"%snone%s", kind,
 			reflink ?
 				"" :
-				": a backup cannot be kept safe while the next is made");
+				_(": a backup cannot be kept safe while the next is made"));
 	if (can_exchange(dir))
 		doctor_found(d, "exchange", FINE, NULL,
 			     "%sa backup replaces the last one in one step",
@@ -151,8 +151,8 @@ static void try_out(struct doctor *d, const char *dir)
 		    (int)sizeof(path) ||
 	    !mkdtemp(path)) {
 		doctor_found(d, "folder", FAILED,
-			     "choose a folder that you may write to", "%s: %s",
-			     dir, strerror(errno));
+			     _("choose a folder that you may write to"),
+			     "%s: %s", dir, strerror(errno));
 		return;
 	}
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

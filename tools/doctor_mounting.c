@@ -43,7 +43,7 @@ static void look_for_larderfs(struct doctor *d)
 		doctor_found(d, "larderfs", FINE, NULL, "found in PATH");
 	else
 		doctor_found(d, "larderfs", FAILED,
-			     "meson install -C build, in larder's sources",
+			     _("meson install -C build, in larder's sources"),
 			     "neither beside larder nor in PATH");
 }
 

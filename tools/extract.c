@@ -13,19 +13,22 @@
 #include "beneath.h"
 #include "extract_dest.h"
 
-static const char usage[] =
-	"usage: larder extract [options] BACKUP DEST\n"
-	"       larder extract [options] --tar FILE BACKUP\n"
-	"\n"
-	"Writes the files of a backup, decrypted, with their times, permissions and\n"
-	"attributes, into the folder DEST or an archive. What is in DEST already is\n"
-	"not touched. A run that was broken off is gone on with by the same command.\n"
-	"\n"
-	"  --view device      the device's own paths, not DOMAIN/PATH\n"
-	"  --overwrite        replace files that are in the way\n"
-	"  --tar FILE         a tar archive instead; - is standard output\n"
-	"  --salvage          of a damaged backup, what there is: larder-salvage(1)\n" SELECTION_HELP_TEXT
-		COMMON_HELP_TEXT;
+static const char *const usage[] = {
+	N_("usage: larder extract [options] BACKUP DEST\n"
+	   "       larder extract [options] --tar FILE BACKUP\n"),
+	N_("\n"
+	   "Writes the files of a backup, decrypted, with their times, permissions and\n"
+	   "attributes, into the folder DEST or an archive. What is in DEST already is\n"
+	   "not touched. A run that was broken off is gone on with by the same command.\n"),
+	N_("\n"
+	   "  --view device      the device's own paths, not DOMAIN/PATH\n"
+	   "  --overwrite        replace files that are in the way\n"
+	   "  --tar FILE         a tar archive instead; - is standard output\n"
+	   "  --salvage          of a damaged backup, what there is: larder-salvage(1)\n"),
+	SELECTION_HELP_TEXT,
+	COMMON_HELP_TEXT,
+	NULL,
+};
 
 enum { OPT_VIEW = COMMON_END, OPT_OVERWRITE, OPT_TAR, OPT_SALVAGE };
 
@@ -340,11 +343,11 @@ static void say_summary(struct extract *x)
 	format_bytes(bytes, sizeof(bytes), n->bytes);
 	format_duration(took, sizeof(took), progress_seconds(x->work.progress));
 	fprintf(to,
-		"%" PRIuFAST64 " files, %s, %" PRIuFAST64
-		" folders, %" PRIuFAST64 " links",
+		_("%" PRIuFAST64 " files, %s, %" PRIuFAST64
+		  " folders, %" PRIuFAST64 " links"),
 		n->files, bytes, n->folders, n->links);
 	if (n->kept)
-		fprintf(to, "; %" PRIuFAST64 " were there already", n->kept);
+		fprintf(to, _("; %" PRIuFAST64 " were there already"), n->kept);
 	fprintf(to, "; %s\n", took);
 }
 
@@ -359,12 +362,17 @@ static int judge(struct extract *x)
 		return finish_output();
 	if (n->failed)
 		rc = mb_err_set(
-			&err, -EIO, "%" PRIuFAST64 " %s could not be made",
-			n->failed, n->failed == 1 ? "entry" : "entries");
+			&err, -EIO,
+			ngettext("%" PRIuFAST64 " entry could not be made",
+				 "%" PRIuFAST64 " entries could not be made",
+				 n->failed),
+			n->failed);
 	else
-		rc = mb_err_set(&err, -EBADMSG, "%" PRIuFAST64 " %s damaged",
-				n->damaged,
-				n->damaged == 1 ? "entry is" : "entries are");
+		rc = mb_err_set(&err, -EBADMSG,
+				ngettext("%" PRIuFAST64 " entry is damaged",
+					 "%" PRIuFAST64 " entries are damaged",
+					 n->damaged),
+				n->damaged);
 	return progress_fail(x->work.progress, &x->common, rc, &err);
 }
 
@@ -466,7 +474,8 @@ static int run(int argc, char **argv)
 
 const struct command cmd_extract = {
 	.name = "extract",
-	.summary = "write the files of a backup into a folder or an archive",
+	.summary =
+		N_("write the files of a backup into a folder or an archive"),
 	.usage = usage,
 	.run = run,
 };

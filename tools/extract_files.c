@@ -74,12 +74,12 @@ static const char *reason_of(int rc)
 {
 	switch (rc) {
 	case -EEXIST:
-		return "something is there already";
+		return _("something is there already");
 	case -EISDIR:
-		return "a folder is in its place";
+		return _("a folder is in its place");
 	case -ENOTDIR:
 	case -ELOOP:
-		return "something else is where the folder is to be";
+		return _("something else is where the folder is to be");
 	default:
 		return strerror(-rc);
 	}
@@ -259,7 +259,7 @@ static int end_file(struct extract_target *t, int rc)
 		damage = mb_reader_get_damage(t->reader, &fatal);
 		mb_err_set(&line, 0,
 			   "%s: the first %lld of %lld bytes are kept",
-			   damage ? damage : "cannot be read",
+			   damage ? damage : _("cannot be read"),
 			   (long long)t->good, (long long)t->size);
 		extract_damaged(t->x, t->node, line.text);
 	}

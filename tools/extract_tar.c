@@ -52,7 +52,7 @@ static int archive_failed(struct taring *t)
 	const char *text = archive_error_string(t->archive);
 
 	return mb_err_set(t->err, -EIO, "%s: %s", t->x->wish.tar,
-			  text ? text : "cannot be written");
+			  text ? text : _("cannot be written"));
 }
 
 /* libarchive does not free all of an archive that it could not write. */
@@ -143,7 +143,7 @@ static void say_cut(struct taring *t, uint32_t node, int64_t good, int64_t size)
 	mb_err_set(
 		&line, 0,
 		"%s: the first %lld of %lld bytes are kept, the rest is zero",
-		damage ? damage : "cannot be read", (long long)good,
+		damage ? damage : _("cannot be read"), (long long)good,
 		(long long)size);
 	extract_damaged(t->x, node, line.text);
 }

@@ -8,24 +8,26 @@
 
 #include "tool.h"
 
-static const char usage[] =
-	"usage: larder find [--no-size] [--timeout SECONDS] [--json] [FOLDER...]\n"
-	"\n"
-	"Lists backups, by device, the newest first: date, size, iOS, encrypted or\n"
-	"not, complete or interrupted, whether it is the device's current one, a\n"
-	"version that larder has kept or a copy that Apple's software has made, and\n"
-	"the folder. No password is needed.\n"
-	"\n"
-	"Without FOLDER it looks where larder keeps them (~/.local/share/larder and\n"
-	"~/Backup), and on all disks, shares and sticks that are mounted: where\n"
-	"Apple's software on Windows and macOS keeps them, and two folders deep.\n"
-	"In a FOLDER it looks five deep.\n"
-	"\n"
-	"  --no-size          do not sum up sizes, which takes a while\n"
-	"  --timeout SECONDS  leave a disk that has been silent for so long\n"
-	"                     (default: 10)\n"
-	"  --json             output for machines\n"
-	"  --quiet            no messages but errors\n";
+static const char *const usage[] = {
+	N_("usage: larder find [--no-size] [--timeout SECONDS] [--json] [FOLDER...]\n"),
+	N_("\n"
+	   "Lists backups, by device, the newest first: date, size, iOS, encrypted or\n"
+	   "not, complete or interrupted, whether it is the device's current one, a\n"
+	   "version that larder has kept or a copy that Apple's software has made, and\n"
+	   "the folder. No password is needed.\n"),
+	N_("\n"
+	   "Without FOLDER it looks where larder keeps them (~/.local/share/larder and\n"
+	   "~/Backup), and on all disks, shares and sticks that are mounted: where\n"
+	   "Apple's software on Windows and macOS keeps them, and two folders deep.\n"
+	   "In a FOLDER it looks five deep.\n"),
+	N_("\n"
+	   "  --no-size          do not sum up sizes, which takes a while\n"
+	   "  --timeout SECONDS  leave a disk that has been silent for so long\n"
+	   "                     (default: 10)\n"
+	   "  --json             output for machines\n"
+	   "  --quiet            no messages but errors\n"),
+	NULL,
+};
 
 static void note(void *arg, const char *line)
 {
@@ -53,12 +55,14 @@ static void make_line(struct line *line, const struct found *f)
 {
 	char ios[40];
 
-	snprintf(ios, sizeof(ios), "iOS %.30s", f->ios ? f->ios : "unknown");
+	snprintf(ios, sizeof(ios), _("iOS %.30s"),
+		 f->ios ? f->ios : _("unknown"));
 	set_cell(line->cell[IOS], ios);
 	set_cell(line->cell[ENCRYPTED],
-		 f->encrypted ? "encrypted" : "not encrypted");
-	set_cell(line->cell[STATE], f->complete ? "complete" : "interrupted");
-	set_cell(line->cell[KIND], found_kind_name(f->kind));
+		 f->encrypted ? _("encrypted") : _("not encrypted"));
+	set_cell(line->cell[STATE],
+		 f->complete ? _("complete") : _("interrupted"));
+	set_cell(line->cell[KIND], _(found_kind_name(f->kind)));
 	set_cell(line->cell[DATE], NULL);
 	set_cell(line->cell[SIZE], NULL);
 	if (f->date)
@@ -86,7 +90,7 @@ static void print_device(const struct found *f)
 {
 	const char *model = found_get_model(f);
 
-	print_text(f->device_name ? f->device_name : "Unnamed device");
+	print_text(f->device_name ? f->device_name : _("Unnamed device"));
 	if (model || f->udid)
 		fputs(" (", stdout);
 	if (model)
@@ -138,7 +142,7 @@ static int print_list(const struct found_list *list)
 		const struct found *f = &list->items[i];
 
 		if (f->problem && (!last || !last->problem))
-			puts("Cannot be read");
+			puts(_("Cannot be read"));
 		else if (!f->problem && (!last || !same_device(f, last)))
 			print_device(f);
 		last = f;
@@ -258,7 +262,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_find = {
 	.name = "find",
-	.summary = "the backups on this computer's disks",
+	.summary = N_("the backups on this computer's disks"),
 	.usage = usage,
 	.run = run,
 };

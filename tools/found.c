@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "find_inside.h"
+#include "language.h"
 #include "models.h"
 
 #define TEXTS 7
@@ -140,10 +141,10 @@ void found_list_sort(struct found_list *list)
 const char *found_kind_name(enum found_kind kind)
 {
 	static const char *const names[] = {
-		[FOUND_CURRENT] = "current",
-		[FOUND_KEPT] = "kept",
-		[FOUND_ARCHIVED] = "archived",
-		[FOUND_OTHER] = "other",
+		[FOUND_CURRENT] = N_("current"),
+		[FOUND_KEPT] = N_("kept"),
+		[FOUND_ARCHIVED] = N_("archived"),
+		[FOUND_OTHER] = N_("other"),
 	};
 
 	return names[kind];

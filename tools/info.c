@@ -7,13 +7,16 @@
 
 #include "tool.h"
 
-static const char usage[] =
-	"usage: larder info [--passfile FILE] [--json] BACKUP\n"
-	"\n"
-	"Says what a backup is: device, iOS, date, encrypted or not, complete or\n"
-	"interrupted, and how many files and bytes each domain has. The last\n"
-	"needs the password where the manifest is encrypted; without one, only\n"
-	"the rest is said.\n" COMMON_HELP_TEXT;
+static const char *const usage[] = {
+	N_("usage: larder info [--passfile FILE] [--json] BACKUP\n"),
+	N_("\n"
+	   "Says what a backup is: device, iOS, date, encrypted or not, complete or\n"
+	   "interrupted, and how many files and bytes each domain has. The last\n"
+	   "needs the password where the manifest is encrypted; without one, only\n"
+	   "the rest is said.\n"),
+	COMMON_HELP_TEXT,
+	NULL,
+};
 
 struct report {
 	json_object *domains; /* NULL without --json */
@@ -47,7 +50,8 @@ static void print_line(const char *label, const char *text)
 {
 	if (!text)
 		return;
-	printf("%-12s ", label);
+	print_padded(_(label), 12);
+	putchar(' ');
 	print_name(text, strlen(text));
 	putchar('\n');
 }
@@ -58,7 +62,7 @@ static void print_pair(const char *label, const char *text, const char *more)
 	char line[600];
 
 	if (!text)
-		text = "unknown";
+		text = _("unknown");
 	if (more)
 		snprintf(line, sizeof(line), "%s (%s)", text, more);
 	print_line(label, more ? line : text);
@@ -67,11 +71,11 @@ static void print_pair(const char *label, const char *text, const char *more)
 static void print_state(const struct mb_backup_info *info)
 {
 	if (!info->snapshot_state)
-		print_pair("state:", NULL, "no Status.plist");
+		print_pair("state:", NULL, _("no Status.plist"));
 	else if (info->complete)
-		print_line("state:", "complete");
+		print_line("state:", _("complete"));
 	else
-		print_pair("state:", "interrupted", info->snapshot_state);
+		print_pair("state:", _("interrupted"), info->snapshot_state);
 }
 
 static void print_text(const struct mb_backup_info *info)
@@ -88,8 +92,8 @@ static void print_text(const struct mb_backup_info *info)
 	print_line("serial:", info->serial_number);
 	print_line("UDID:", info->udid);
 	format_time(date, sizeof(date), info->date);
-	print_line("date:", info->date ? date : "unknown");
-	print_line("encrypted:", info->encrypted ? "yes" : "no");
+	print_line("date:", info->date ? date : _("unknown"));
+	print_line("encrypted:", info->encrypted ? _("yes") : _("no"));
 	print_state(info);
 	print_line("manifest:", info->format == MB_FORMAT_DB ? "Manifest.db" :
 							       "Manifest.mbdb");
@@ -150,7 +154,7 @@ static void finish_text(const struct common *c, bool loaded,
 		return;
 	}
 	format_bytes(bytes, sizeof(bytes), sum->bytes);
-	printf("%10" PRIu64 "  %9s  in all\n", sum->files, bytes);
+	printf(_("%10" PRIu64 "  %9s  in all\n"), sum->files, bytes);
 }
 
 static void add_number(json_object *o, const char *key, bool known, uint64_t n)
@@ -187,7 +191,8 @@ static int report(struct mb_backup *b, const struct common *c,
 	if (!c->json)
 		print_text(info);
 	if (!c->json && loaded)
-		printf("\n%10s  %9s  domain\n", "files", "bytes");
+		printf("\n%10s  %9s  %s\n", _("files"), _("bytes"),
+		       _("domain"));
 	if (loaded)
 		rc = mb_backup_each_domain(b, each_domain, &r, &sum, err);
 	if (rc < 0)
@@ -220,7 +225,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_info = {
 	.name = "info",
-	.summary = "what a backup is: device, iOS, date, domains",
+	.summary = N_("what a backup is: device, iOS, date, domains"),
 	.usage = usage,
 	.run = run,
 };

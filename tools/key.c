@@ -7,18 +7,21 @@
 #include "key_file.h"
 #include "tool.h"
 
-static const char usage[] =
-	"usage: larder key [--passfile FILE] [--json] BACKUP [KEYFILE]\n"
-	"\n"
-	"Derives the key of an encrypted backup from its password, which takes\n"
-	"seconds, and writes it to KEYFILE with mode 0600, so that\n"
-	"\"larderfs -o keyfile=KEYFILE\" and others need neither the password nor\n"
-	"the time. Whoever has this file can read the backup.\n"
-	"\n"
-	"Without KEYFILE it is <UDID>.larder-key in the working folder. The name\n"
-	"of the file is printed.\n"
-	"\n"
-	"  -o, --output FILE  the same as KEYFILE (so is --keyfile here)\n" COMMON_HELP_TEXT;
+static const char *const usage[] = {
+	N_("usage: larder key [--passfile FILE] [--json] BACKUP [KEYFILE]\n"),
+	N_("\n"
+	   "Derives the key of an encrypted backup from its password, which takes\n"
+	   "seconds, and writes it to KEYFILE with mode 0600, so that\n"
+	   "\"larderfs -o keyfile=KEYFILE\" and others need neither the password nor\n"
+	   "the time. Whoever has this file can read the backup.\n"),
+	N_("\n"
+	   "Without KEYFILE it is <UDID>.larder-key in the working folder. The name\n"
+	   "of the file is printed.\n"),
+	N_("\n"
+	   "  -o, --output FILE  the same as KEYFILE (so is --keyfile here)\n"),
+	COMMON_HELP_TEXT,
+	NULL,
+};
 
 static int make_key(const char *path, const char *to, const struct common *c,
 		    struct mb_err *err)
@@ -94,7 +97,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_key = {
 	.name = "key",
-	.summary = "write the derived key of an encrypted backup to a file",
+	.summary = N_("write the derived key of an encrypted backup to a file"),
 	.usage = usage,
 	.run = run,
 };

@@ -16,13 +16,15 @@ static const struct command *const commands[] = {
 
 static void print_help(FILE *to)
 {
-	fputs("usage: larder COMMAND [ARGUMENT...]\n\n", to);
+	fputs(_("usage: larder COMMAND [ARGUMENT...]\n\n"), to);
 	for (size_t i = 0; i < COUNT; i++)
 		if (!commands[i]->left_out)
 			fprintf(to, "  %-9s %s\n", commands[i]->name,
-				commands[i]->summary);
-	fprintf(to, "\n\"larder COMMAND --help\" tells more%s.\n",
-		cmd_mount.left_out ? "" : "; larderfs(8) mounts a backup");
+				_(commands[i]->summary));
+	fputs(cmd_mount.left_out ?
+		      _("\n\"larder COMMAND --help\" tells more.\n") :
+		      _("\n\"larder COMMAND --help\" tells more; larderfs(8) mounts a backup.\n"),
+	      to);
 }
 
 int main(int argc, char **argv)
@@ -32,6 +34,7 @@ int main(int argc, char **argv)
 	/* a core file would put keys on disk */
 	setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
 	exit_when_interrupted(true);
+	language_begin();
 	if (argc < 2) {
 		print_help(stderr);
 		return EXIT_USAGE;
@@ -57,7 +60,7 @@ int main(int argc, char **argv)
 		argv[1] = name; /* getopt's messages begin with it */
 		return commands[i]->run(argc - 1, argv + 1);
 	}
-	fprintf(stderr, "larder: no command \"%s\"\n", argv[1]);
+	fprintf(stderr, _("larder: no command \"%s\"\n"), argv[1]);
 	print_help(stderr);
 	return EXIT_USAGE;
 }

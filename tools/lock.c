@@ -7,17 +7,19 @@
 #include "remembered.h"
 #include "secret_service.h"
 
-static const char usage[] =
-	"usage: larder lock [BACKUP]...\n"
-	"       larder lock --all\n"
-	"\n"
-	"Forgets the keys that --remember has kept: all of them, or those of the\n"
-	"backups; those of --remember=login too. What is mounted stays so:\n"
-	"\"larder umount\" ends it.\n"
-	"\n"
-	"  --all              all of them, as without BACKUP\n"
-	"  --json             output for machines\n"
-	"  --quiet            no messages but errors\n";
+static const char *const usage[] = {
+	N_("usage: larder lock [BACKUP]...\n"
+	   "       larder lock --all\n"),
+	N_("\n"
+	   "Forgets the keys that --remember has kept: all of them, or those of the\n"
+	   "backups; those of --remember=login too. What is mounted stays so:\n"
+	   "\"larder umount\" ends it.\n"),
+	N_("\n"
+	   "  --all              all of them, as without BACKUP\n"
+	   "  --json             output for machines\n"
+	   "  --quiet            no messages but errors\n"),
+	NULL,
+};
 
 /* What has been forgotten. */
 struct forgotten {
@@ -65,9 +67,11 @@ static void tell(const struct forgotten *f, const struct common *c)
 	json_object *o;
 
 	if (!c->json) {
-		say(c, "larder: %d %s forgotten%s", f->count,
-		    f->count == 1 ? "key is" : "keys are",
-		    f->login ? ", and what the desktop has kept" : "");
+		say(c,
+		    ngettext("larder: %d key is forgotten%s",
+			     "larder: %d keys are forgotten%s", f->count),
+		    f->count,
+		    f->login ? _(", and what the desktop has kept") : "");
 		return;
 	}
 	o = json_object_new_object();
@@ -112,7 +116,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_lock = {
 	.name = "lock",
-	.summary = "forget the keys that --remember has kept",
+	.summary = N_("forget the keys that --remember has kept"),
 	.usage = usage,
 	.run = run,
 };

@@ -9,22 +9,25 @@
 #include "crew.h"
 #include "tree_walk.h"
 
-static const char usage[] =
-	"usage: larder ls [-lR] [--passfile FILE] [--json] [--salvage] BACKUP\n"
-	"                 [DOMAIN[/PATH]]\n"
-	"\n"
-	"Lists the domains of a backup, or what is in a folder of a domain.\n"
-	"\n"
-	"  -l, --long         permissions, size, time and target too\n"
-	"  -R, --recursive    everything below, by its path\n"
-	"  --salvage          of a damaged backup, what there is: larder-salvage(1)\n"
-	"\n"
-	"Everything below, in other forms:\n"
-	"\n"
-	"  --csv              a table with all that is recorded\n"
-	"  --bodyfile         for the Sleuth Kit's timeline, mactime(1)\n"
-	"  --sha256           digests of the contents, for sha256sum -c; with\n"
-	"                     --csv or --json a column or key\n" COMMON_HELP_TEXT;
+static const char *const usage[] = {
+	N_("usage: larder ls [-lR] [--passfile FILE] [--json] [--salvage] BACKUP\n"
+	   "                 [DOMAIN[/PATH]]\n"),
+	N_("\n"
+	   "Lists the domains of a backup, or what is in a folder of a domain.\n"),
+	N_("\n"
+	   "  -l, --long         permissions, size, time and target too\n"
+	   "  -R, --recursive    everything below, by its path\n"
+	   "  --salvage          of a damaged backup, what there is: larder-salvage(1)\n"),
+	N_("\n"
+	   "Everything below, in other forms:\n"),
+	N_("\n"
+	   "  --csv              a table with all that is recorded\n"
+	   "  --bodyfile         for the Sleuth Kit's timeline, mactime(1)\n"
+	   "  --sha256           digests of the contents, for sha256sum -c; with\n"
+	   "                     --csv or --json a column or key\n"),
+	COMMON_HELP_TEXT,
+	NULL,
+};
 
 enum { OPT_CSV = COMMON_END, OPT_BODYFILE, OPT_SHA256, OPT_SALVAGE };
 
@@ -276,15 +279,16 @@ static int run(int argc, char **argv)
 			 argc - optind == 2 ? argv[optind + 1] : "", &err);
 	if (rc == 0 && l.unreadable)
 		rc = mb_err_set(&err, -EBADMSG,
-				"%llu %s could not be read whole",
-				(unsigned long long)l.unreadable,
-				l.unreadable == 1 ? "file" : "files");
+				ngettext("%llu file could not be read whole",
+					 "%llu files could not be read whole",
+					 l.unreadable),
+				(unsigned long long)l.unreadable);
 	return rc < 0 ? fail(rc, &err) : finish_output();
 }
 
 const struct command cmd_ls = {
 	.name = "ls",
-	.summary = "list domains, or the files of one",
+	.summary = N_("list domains, or the files of one"),
 	.usage = usage,
 	.run = run,
 };

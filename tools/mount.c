@@ -19,23 +19,26 @@
 
 extern char **environ;
 
-static const char usage[] =
-	"usage: larder mount [--open] [--dialog] [-o OPTION[,...]]\n"
-	"                    BACKUP [MOUNTPOINT]\n"
-	"\n"
-	"Mounts a backup as files, and prints where. BACKUP is a folder; or the\n"
-	"UDID or the name of a device whose backup \"larder find\" finds; or a\n"
-	"folder of backups, all of which are mounted as one tree.\n"
-	"\n"
-	"Without MOUNTPOINT a folder is made, named after the device, in\n"
-	"$XDG_RUNTIME_DIR/larder; \"larder umount\" removes it.\n"
-	"\n"
-	"  --open             open it in the file manager\n"
-	"  --dialog           ask for the password in a window, and say there what\n"
-	"                     is wrong; without MOUNTPOINT, mount where desktops\n"
-	"                     show it, once\n"
-	"  -o OPTION[,...]    of larderfs(8): view=device, idle=SECONDS, ...\n"
-	"  --instance         BACKUP is the instance of a systemd unit, escaped\n" COMMON_HELP_TEXT;
+static const char *const usage[] = {
+	N_("usage: larder mount [--open] [--dialog] [-o OPTION[,...]]\n"
+	   "                    BACKUP [MOUNTPOINT]\n"),
+	N_("\n"
+	   "Mounts a backup as files, and prints where. BACKUP is a folder; or the\n"
+	   "UDID or the name of a device whose backup \"larder find\" finds; or a\n"
+	   "folder of backups, all of which are mounted as one tree.\n"),
+	N_("\n"
+	   "Without MOUNTPOINT a folder is made, named after the device, in\n"
+	   "$XDG_RUNTIME_DIR/larder; \"larder umount\" removes it.\n"),
+	N_("\n"
+	   "  --open             open it in the file manager\n"
+	   "  --dialog           ask for the password in a window, and say there what\n"
+	   "                     is wrong; without MOUNTPOINT, mount where desktops\n"
+	   "                     show it, once\n"
+	   "  -o OPTION[,...]    of larderfs(8): view=device, idle=SECONDS, ...\n"
+	   "  --instance         BACKUP is the instance of a systemd unit, escaped\n"),
+	COMMON_HELP_TEXT,
+	NULL,
+};
 
 struct wish {
 	struct common common;
@@ -416,7 +419,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_mount = {
 	.name = "mount",
-	.summary = "mount a backup as files, and open it",
+	.summary = N_("mount a backup as files, and open it"),
 	.usage = usage,
 	.run = run,
 };

@@ -7,13 +7,15 @@
 #include "own_mounts.h"
 #include "tool.h"
 
-static const char usage[] =
-	"usage: larder mounts [--json]\n"
-	"\n"
-	"Lists the backups that you have mounted, and where.\n"
-	"\n"
-	"  --json             output for machines\n"
-	"  --quiet            no messages but errors\n";
+static const char *const usage[] = {
+	N_("usage: larder mounts [--json]\n"),
+	N_("\n"
+	   "Lists the backups that you have mounted, and where.\n"),
+	N_("\n"
+	   "  --json             output for machines\n"
+	   "  --quiet            no messages but errors\n"),
+	NULL,
+};
 
 static void print_text(const char *text)
 {
@@ -25,14 +27,14 @@ static void print_line(const struct own_mount *m)
 	char date[64];
 
 	print_text(m->backup);
-	fputs(" on ", stdout);
+	fputs(_(" on "), stdout);
 	print_text(m->mountpoint);
 	if (m->about) {
 		fputs(" (", stdout);
 		print_text(m->about->device_name ? m->about->device_name :
-						   "unnamed device");
+						   _("unnamed device"));
 		format_time(date, sizeof(date), m->about->date);
-		printf(", %s)", m->about->date ? date : "no date");
+		printf(", %s)", m->about->date ? date : _("no date"));
 	}
 	putchar('\n');
 }
@@ -80,7 +82,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_mounts = {
 	.name = "mounts",
-	.summary = "the backups that are mounted, and where",
+	.summary = N_("the backups that are mounted, and where"),
 	.usage = usage,
 	.run = run,
 };

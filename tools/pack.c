@@ -3,19 +3,23 @@
 
 #include "packing.h"
 
-static const char usage[] =
-	"usage: larder pack [options] TREE BACKUP\n"
-	"\n"
-	"Writes a mount, a copy or an edited tree of it, or any folder with the\n"
-	"layout DOMAIN/PATH, as a backup: the new folder BACKUP.\n"
-	"\n"
-	"  --unencrypted      in the clear\n"
-	"  --new-passfile FILE  encrypted anew; the password: FILE's first line\n"
-	"  --new-password     encrypted anew; the password is asked for\n"
-	"  --iterations N     of its key derivation (default 10000000)\n"
-	"  --base BACKUP      the backup that TREE was copied from\n" SELECTION_HELP_TEXT
-		COMMON_HELP_TEXT "\n"
-	"Encrypted as the backup that TREE comes from, unless told otherwise.\n";
+static const char *const usage[] = {
+	N_("usage: larder pack [options] TREE BACKUP\n"),
+	N_("\n"
+	   "Writes a mount, a copy or an edited tree of it, or any folder with the\n"
+	   "layout DOMAIN/PATH, as a backup: the new folder BACKUP.\n"),
+	N_("\n"
+	   "  --unencrypted      in the clear\n"
+	   "  --new-passfile FILE  encrypted anew; the password: FILE's first line\n"
+	   "  --new-password     encrypted anew; the password is asked for\n"
+	   "  --iterations N     of its key derivation (default 10000000)\n"
+	   "  --base BACKUP      the backup that TREE was copied from\n"),
+	SELECTION_HELP_TEXT,
+	COMMON_HELP_TEXT,
+	N_("\n"
+	   "Encrypted as the backup that TREE comes from, unless told otherwise.\n"),
+	NULL,
+};
 
 enum {
 	OPT_UNENCRYPTED = COMMON_END,
@@ -107,7 +111,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_pack = {
 	.name = "pack",
-	.summary = "write a mounted, copied or edited tree as a backup",
+	.summary = N_("write a mounted, copied or edited tree as a backup"),
 	.usage = usage,
 	.run = run,
 };

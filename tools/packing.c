@@ -188,13 +188,15 @@ static void say_summary(struct packing *p)
 
 	format_bytes(bytes, sizeof(bytes), t->bytes);
 	printf("%s\n", p->path);
-	printf("%" PRIuFAST64 " files, %s: %" PRIuFAST64
-	       " payloads shared, %" PRIuFAST64 " written; %" PRIu64
-	       " entries changed, %" PRIu64 " added, %" PRIu64 " removed; %s\n",
+	printf(_("%" PRIuFAST64 " files, %s: %" PRIuFAST64
+		 " payloads shared, %" PRIuFAST64 " written; %" PRIu64
+		 " entries changed, %" PRIu64 " added, %" PRIu64
+		 " removed; %s\n"),
 	       n->files, bytes, n->shared, n->written, t->changed, t->added,
 	       t->removed,
-	       mb_backup_get_info(p->stage.made)->encrypted ? "encrypted" :
-							      "not encrypted");
+	       mb_backup_get_info(p->stage.made)->encrypted ?
+		       _("encrypted") :
+		       _("not encrypted"));
 	if (n->copied)
 		progress_note(
 			p->work.progress,
@@ -217,8 +219,8 @@ int packing_report(struct packing *p)
 		return status;
 	if (!p->common.json)
 		fprintf(stderr,
-			"larder: %" PRIu64
-			" files are there without their content, which could not be read\n",
+			_("larder: %" PRIu64
+			  " files are there without their content, which could not be read\n"),
 			left_out);
 	return EXIT_DAMAGED;
 }

@@ -7,25 +7,27 @@
 #include "device_job.h"
 #include "tool.h"
 
-static const char usage[] =
-	"usage: larder pair [--udid UDID] [--network] [--remove] [--timeout S]\n"
-	"\n"
-	"Makes this computer and a device trust each other, which everything else\n"
-	"needs. The user unlocks the device, taps \"Trust\" on it and enters its\n"
-	"passcode; that is waited for.\n"
-	"\n"
-	"  --udid UDID        which device, if several are attached\n"
-	"  --network          on the network instead of USB\n"
-	"  --remove           end the trust instead, on both sides\n"
-	"  --timeout S        give up after S seconds (default 60)\n"
-	"  --json             output for machines\n"
-	"  --quiet            no messages but errors\n";
+static const char *const usage[] = {
+	N_("usage: larder pair [--udid UDID] [--network] [--remove] [--timeout S]\n"),
+	N_("\n"
+	   "Makes this computer and a device trust each other, which everything else\n"
+	   "needs. The user unlocks the device, taps \"Trust\" on it and enters its\n"
+	   "passcode; that is waited for.\n"),
+	N_("\n"
+	   "  --udid UDID        which device, if several are attached\n"
+	   "  --network          on the network instead of USB\n"
+	   "  --remove           end the trust instead, on both sides\n"
+	   "  --timeout S        give up after S seconds (default 60)\n"
+	   "  --json             output for machines\n"
+	   "  --quiet            no messages but errors\n"),
+	NULL,
+};
 
 enum { OPT_REMOVE = DEVICE_END };
 
 static void report(struct device *device, const struct common *c, bool remove)
 {
-	const char *event = remove ? "unpaired" : "paired";
+	const char *event = remove ? N_("unpaired") : N_("paired");
 	char about[512];
 
 	if (c->json) {
@@ -38,7 +40,7 @@ static void report(struct device *device, const struct common *c, bool remove)
 		json_print(o);
 	} else {
 		describe_device(about, sizeof(about), device);
-		printf("%s: %s %s\n", event, device_get_udid(device), about);
+		printf("%s: %s %s\n", _(event), device_get_udid(device), about);
 	}
 }
 
@@ -89,7 +91,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_pair = {
 	.name = "pair",
-	.summary = "make this computer and a device trust each other",
+	.summary = N_("make this computer and a device trust each other"),
 	.usage = usage,
 	.run = run,
 };

@@ -8,21 +8,25 @@
 #include "device_job.h"
 #include "secret.h"
 
-static const char usage[] =
-	"usage: larder password on|change|off [--udid UDID] [--network]\n"
-	"\n"
-	"Sets, changes or removes the backup password of a connected device. With\n"
-	"one, the device encrypts its backups, and puts more into them. Whoever\n"
-	"forgets it cannot read them any more.\n"
-	"\n"
-	"  on                 set a password: asked for twice, or --new-passfile\n"
-	"  change             the old one: --passfile; the new one: --new-passfile\n"
-	"  off                the old one: --passfile\n"
-	"\n"
-	"  --new-passfile FILE  the new password: the first line of FILE\n" DEVICE_HELP_TEXT
-		COMMON_HELP_TEXT "\n"
-	"Devices with a passcode ask for it. Backups that are there keep the\n"
-	"password that they were made with.\n";
+static const char *const usage[] = {
+	N_("usage: larder password on|change|off [--udid UDID] [--network]\n"),
+	N_("\n"
+	   "Sets, changes or removes the backup password of a connected device. With\n"
+	   "one, the device encrypts its backups, and puts more into them. Whoever\n"
+	   "forgets it cannot read them any more.\n"),
+	N_("\n"
+	   "  on                 set a password: asked for twice, or --new-passfile\n"
+	   "  change             the old one: --passfile; the new one: --new-passfile\n"
+	   "  off                the old one: --passfile\n"),
+	N_("\n"
+	   "  --new-passfile FILE  the new password: the first line of FILE\n"),
+	DEVICE_HELP_TEXT,
+	COMMON_HELP_TEXT,
+	N_("\n"
+	   "Devices with a passcode ask for it. Backups that are there keep the\n"
+	   "password that they were made with.\n"),
+	NULL,
+};
 
 enum { OPT_NEW_PASSFILE = DEVICE_END };
 
@@ -146,12 +150,13 @@ static void report(struct device_job *job, const struct wish *wish)
 		return;
 	}
 	if (wish->action == ACTION_OFF)
-		printf("%s: backup password removed; the next backup is not encrypted\n",
+		printf(_("%s: backup password removed; the next backup is not encrypted\n"),
 		       job->name);
 	else
-		printf("%s: backup password %s; the next backup is a full one\n",
-		       job->name,
-		       wish->action == ACTION_ON ? "set" : "changed");
+		printf(wish->action == ACTION_ON ?
+			       _("%s: backup password set; the next backup is a full one\n") :
+			       _("%s: backup password changed; the next backup is a full one\n"),
+		       job->name);
 }
 
 static int change(struct device_job *job, const struct wish *wish,
@@ -240,7 +245,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_password = {
 	.name = "password",
-	.summary = "set, change or remove a device's backup password",
+	.summary = N_("set, change or remove a device's backup password"),
 	.usage = usage,
 	.run = run,
 };

@@ -32,15 +32,31 @@ void print_name(const char *name, size_t len)
 	}
 }
 
+void print_padded(const char *text, int width)
+{
+	fputs(text, stdout);
+	for (int i = text_width(text); i < width; i++)
+		putchar(' ');
+}
+
+int text_width(const char *text)
+{
+	int width = 0;
+
+	for (; *text; text++)
+		width += ((unsigned char)*text & 0xc0) != 0x80;
+	return width;
+}
+
 const char *type_name(enum mb_type type)
 {
 	switch (type) {
 	case MB_DIR:
-		return "folder";
+		return N_("folder");
 	case MB_LINK:
-		return "link";
+		return N_("link");
 	default:
-		return "file";
+		return N_("file");
 	}
 }
 
@@ -80,9 +96,10 @@ void format_duration(char *out, size_t size, double seconds)
 	if (s < 60)
 		snprintf(out, size, "%.1f s", seconds);
 	else if (s < 3600)
-		snprintf(out, size, "%ld min %ld s", s / 60, s % 60);
+		snprintf(out, size, _("%ld min %ld s"), s / 60, s % 60);
 	else
-		snprintf(out, size, "%ld h %ld min", s / 3600, s % 3600 / 60);
+		snprintf(out, size, _("%ld h %ld min"), s / 3600,
+			 s % 3600 / 60);
 }
 
 json_object *json_text(const char *text, size_t len)

@@ -150,11 +150,11 @@ static void format_left(char *out, size_t size, double seconds)
 	if (seconds < 0)
 		*out = '\0';
 	else if (s < 60)
-		snprintf(out, size, ", less than a minute left");
+		snprintf(out, size, "%s", _(", less than a minute left"));
 	else if (s < 5400)
-		snprintf(out, size, ", about %ld min left", (s + 30) / 60);
+		snprintf(out, size, _(", about %ld min left"), (s + 30) / 60);
 	else
-		snprintf(out, size, ", about %ld h %ld min left", s / 3600,
+		snprintf(out, size, _(", about %ld h %ld min left"), s / 3600,
 			 s % 3600 / 60);
 }
 
@@ -168,8 +168,8 @@ static void format_state(char *out, size_t size, const struct progress *p,
 	format_left(left, sizeof(left), time_left(p, state, t));
 	if (state->percent)
 		snprintf(percent, sizeof(percent), "%u %%, ", state->percent);
-	snprintf(out, size, "%s: %s%s, %" PRIu64 " files, %s/s%s", p->what,
-		 percent, bytes, state->files, rate, left);
+	snprintf(out, size, _("%s: %s%s, %" PRIu64 " files, %s/s%s"),
+		 _(p->what), percent, bytes, state->files, rate, left);
 }
 
 static void show_line(struct progress *p, const char *text)
@@ -226,14 +226,14 @@ static void show(struct progress *p, double t, double idle)
 	if (p->terminal) {
 		if (idle >= IDLE_TERMINAL_S)
 			snprintf(silent, sizeof(silent),
-				 " (no data for %.0f s)", idle);
+				 _(" (no data for %.0f s)"), idle);
 		strncat(text, silent, sizeof(text) - strlen(text) - 1);
 		show_line(p, text);
 	} else if (idle < LINES_S) {
 		fprintf(stderr, "larder: %s\n", text);
 	} else if (idle >= IDLE_LINES_S &&
 		   t - p->silence_said >= IDLE_LINES_S) {
-		fprintf(stderr, "larder: no data for %.0f s\n", idle);
+		fprintf(stderr, _("larder: no data for %.0f s\n"), idle);
 		p->silence_said = t;
 	}
 }
@@ -263,7 +263,7 @@ static void say_line(struct progress *p, const char *event, const char *reason,
 	struct mb_err line;
 	char text[sizeof(line.text)];
 
-	vsnprintf(text, sizeof(text), fmt, ap);
+	vsnprintf(text, sizeof(text), mb_err_translated(fmt), ap);
 	mb_err_set(&line, 0, "%s", text); /* printable */
 	pthread_mutex_lock(&p->lock);
 	clear_line(p);

@@ -14,22 +14,25 @@
 #include "mb/rekey.h"
 #include "packing.h"
 
-static const char usage[] =
-	"usage: larder rekey [options] BACKUP\n"
-	"       larder rekey --decrypt-to DEST [options] BACKUP\n"
-	"       larder rekey --encrypt-to DEST [options] BACKUP\n"
-	"\n"
-	"Gives an encrypted backup another password, without a device: its keys\n"
-	"are wrapped anew, and nothing else of it changes. Or writes all of it as\n"
-	"another backup, the new folder DEST, decrypted or encrypted anew.\n"
-	"\n"
-	"  --new-passfile FILE  the new password: FILE's first line\n"
-	"                     (otherwise it is asked for)\n"
-	"  --iterations N     of its key derivation\n"
-	"  --decrypt-to DEST  write a backup without encryption\n"
-	"  --encrypt-to DEST  write a backup with new keys\n" COMMON_HELP_TEXT
-	"\n"
-	"Key files of the old password do not open what has a new one.\n";
+static const char *const usage[] = {
+	N_("usage: larder rekey [options] BACKUP\n"
+	   "       larder rekey --decrypt-to DEST [options] BACKUP\n"
+	   "       larder rekey --encrypt-to DEST [options] BACKUP\n"),
+	N_("\n"
+	   "Gives an encrypted backup another password, without a device: its keys\n"
+	   "are wrapped anew, and nothing else of it changes. Or writes all of it as\n"
+	   "another backup, the new folder DEST, decrypted or encrypted anew.\n"),
+	N_("\n"
+	   "  --new-passfile FILE  the new password: FILE's first line\n"
+	   "                     (otherwise it is asked for)\n"
+	   "  --iterations N     of its key derivation\n"
+	   "  --decrypt-to DEST  write a backup without encryption\n"
+	   "  --encrypt-to DEST  write a backup with new keys\n"),
+	COMMON_HELP_TEXT,
+	N_("\n"
+	   "Key files of the old password do not open what has a new one.\n"),
+	NULL,
+};
 
 enum {
 	OPT_NEW_PASSFILE = COMMON_END,
@@ -77,7 +80,7 @@ static void derive_new(void *arg, size_t i)
 static void say_deriving(const struct change *c)
 {
 	if (isatty(STDERR_FILENO) && !c->wish->common.quiet)
-		fputs("Making the new key, this takes some seconds ...",
+		fputs(_("Making the new key, this takes some seconds ..."),
 		      stderr);
 }
 
@@ -308,8 +311,8 @@ static int take_option(struct packing *p, int option, const char *value)
 		p->to = value;
 		p->encryption = option == OPT_DECRYPT_TO ? MB_IN_CLEAR :
 							   MB_NEW_PASSWORD;
-		p->doing =
-			option == OPT_DECRYPT_TO ? "decrypting" : "encrypting";
+		p->doing = option == OPT_DECRYPT_TO ? _("decrypting") :
+						      _("encrypting");
 		return 1;
 	default:
 		return 0;
@@ -359,8 +362,8 @@ static int run(int argc, char **argv)
 
 const struct command cmd_rekey = {
 	.name = "rekey",
-	.summary =
-		"change a backup's password, or decrypt or encrypt all of it",
+	.summary = N_(
+		"change a backup's password, or decrypt or encrypt all of it"),
 	.usage = usage,
 	.run = run,
 };

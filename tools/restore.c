@@ -16,24 +16,28 @@
 #include "stage.h"
 #include "watch.h"
 
-static const char usage[] =
-	"usage: larder restore [--udid UDID] [--network] [options] FROM\n"
-	"\n"
-	"Puts a backup back on a connected device: its folder, a mount of it, or a\n"
-	"copied or edited tree of files. Shows what it is going to do, and asks.\n"
-	"\n"
-	"  --dry-run          only show it\n"
-	"  --yes              do not ask\n"
-	"  --merge            keep what else is on the device\n"
-	"  --remove           remove it, also with --only and its like\n"
-	"  --no-reboot        no restart of the device at the end\n"
-	"  --no-settings      the settings of the device stay\n"
-	"  --no-apps          the device does not install the backup's apps\n"
-	"  --force-damaged    also if files of the backup are damaged\n"
-	"  --staging DIR      where to put what has to be staged\n"
-	"  --keep-staged      keep it, and print where it is\n"
-	"  --base BACKUP      the backup that FROM was copied from\n" SELECTION_HELP_TEXT
-		DEVICE_HELP_TEXT COMMON_HELP_TEXT;
+static const char *const usage[] = {
+	N_("usage: larder restore [--udid UDID] [--network] [options] FROM\n"),
+	N_("\n"
+	   "Puts a backup back on a connected device: its folder, a mount of it, or a\n"
+	   "copied or edited tree of files. Shows what it is going to do, and asks.\n"),
+	N_("\n"
+	   "  --dry-run          only show it\n"
+	   "  --yes              do not ask\n"
+	   "  --merge            keep what else is on the device\n"
+	   "  --remove           remove it, also with --only and its like\n"
+	   "  --no-reboot        no restart of the device at the end\n"
+	   "  --no-settings      the settings of the device stay\n"
+	   "  --no-apps          the device does not install the backup's apps\n"
+	   "  --force-damaged    also if files of the backup are damaged\n"
+	   "  --staging DIR      where to put what has to be staged\n"
+	   "  --keep-staged      keep it, and print where it is\n"
+	   "  --base BACKUP      the backup that FROM was copied from\n"),
+	SELECTION_HELP_TEXT,
+	DEVICE_HELP_TEXT,
+	COMMON_HELP_TEXT,
+	NULL,
+};
 
 enum {
 	OPT_DRY_RUN = DEVICE_END,
@@ -268,7 +272,7 @@ static int ask_user(struct restore *r, struct mb_err *err)
 	/* a device does not keep a session open for as long as people think */
 	device_stop_session(r->job.device);
 	device_job_pause(&r->job);
-	rc = question_yes("Restore? [y/N] ");
+	rc = question_yes(_("Restore? [y/N] "));
 	if (rc == -ENOTTY)
 		return mb_err_set(
 			err, -ENOTUNIQ,
@@ -509,9 +513,9 @@ static void say_summary(const struct restore *r)
 		printf("%s\n", r->kept);
 	format_bytes(bytes, sizeof(bytes), n->sent_bytes);
 	format_duration(took, sizeof(took), progress_seconds(r->job.progress));
-	printf("restored: %" PRIuFAST64 " files, %s sent in %s%s\n",
+	printf(_("restored: %" PRIuFAST64 " files, %s sent in %s%s\n"),
 	       n->sent_files, bytes, took,
-	       r->plan.options.reboot ? "; the device restarts" : "");
+	       r->plan.options.reboot ? _("; the device restarts") : "");
 }
 
 static int finish(struct restore *r, int rc, const struct mb_err *err)
@@ -616,7 +620,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_restore = {
 	.name = "restore",
-	.summary = "put a backup, or an edited tree, back on a device",
+	.summary = N_("put a backup, or an edited tree, back on a device"),
 	.usage = usage,
 	.run = run,
 };

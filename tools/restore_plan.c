@@ -68,7 +68,7 @@ static void problem(struct restore_plan *plan, const char *fmt, ...)
 	if (plan->problem_count == PLAN_PROBLEMS_MAX)
 		return;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	vsnprintf(text, sizeof(text), mb_err_translated(fmt), ap);
 	va_end(ap);
 	mb_err_set(&plan->problems[plan->problem_count++], 0, "%s", text);
 }
@@ -123,9 +123,9 @@ static void line(const char *label, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	vsnprintf(text, sizeof(text), mb_err_translated(fmt), ap);
 	va_end(ap);
-	printf("%-12s", label);
+	print_padded(*label ? _(label) : "", 12);
 	print_name(text, strlen(text));
 	putchar('\n');
 }
@@ -138,14 +138,14 @@ static void print_source(const struct restore_plan *plan)
 	if (info->date)
 		format_time(when, sizeof(when), info->date);
 	if (info->device_name || info->product_version || info->date)
-		line("backup", "%s%s%s%s%s%s",
-		     info->device_name ? info->device_name : "a device",
-		     info->product_version ? ", iOS " : "",
+		line(N_("backup"), "%s%s%s%s%s%s",
+		     info->device_name ? info->device_name : _("a device"),
+		     info->product_version ? _(", iOS ") : "",
 		     info->product_version ? info->product_version : "",
 		     info->date ? ", " : "", when,
-		     info->encrypted ? ", encrypted" : "");
+		     info->encrypted ? _(", encrypted") : "");
 	if (info->source)
-		line("from", "%s", info->source);
+		line(N_("from"), "%s", info->source);
 }
 
 static void print_domains(const struct restore_plan *plan)
@@ -170,11 +170,11 @@ static void print_content(const struct restore_plan *plan)
 	char bytes[32];
 
 	format_bytes(bytes, sizeof(bytes), t->bytes);
-	line("content", "%zu domains, %" PRIu64 " files, %s", count, t->files,
-	     bytes);
+	line(N_("content"), "%zu domains, %" PRIu64 " files, %s", count,
+	     t->files, bytes);
 	print_domains(plan);
 	if (t->changed || t->added || t->removed)
-		line("edited",
+		line(N_("edited"),
 		     "%" PRIu64 " entries changed, %" PRIu64 " added, %" PRIu64
 		     " removed",
 		     t->changed, t->added, t->removed);
@@ -185,10 +185,10 @@ static void print_device(const struct restore_plan *plan)
 	char free_bytes[32], capacity[32];
 
 	if (!plan->udid) {
-		line("to", "no device is attached");
+		line(N_("to"), "no device is attached");
 		return;
 	}
-	line("to", "%s, %s", plan->about, plan->udid);
+	line(N_("to"), "%s, %s", plan->about, plan->udid);
 	if (plan->free_bytes >= 0 && plan->capacity_bytes >= 0) {
 		format_bytes(free_bytes, sizeof(free_bytes),
 			     (uint64_t)plan->free_bytes);
@@ -200,7 +200,7 @@ static void print_device(const struct restore_plan *plan)
 	    source_get_totals(plan->source)->bytes > (uint64_t)plan->free_bytes)
 		line("", "which may not be enough");
 	if (plan->find_my >= 0)
-		line("Find My", plan->find_my ? "on" : "off");
+		line(N_("Find My"), plan->find_my ? _("on") : _("off"));
 }
 
 void plan_print(struct restore_plan *plan)
@@ -210,17 +210,20 @@ void plan_print(struct restore_plan *plan)
 	print_source(plan);
 	print_content(plan);
 	print_device(plan);
-	line("other data", o->remove_others ? "on the device are removed" :
-					      "on the device stay as they are");
-	line("settings", o->preserve_settings ? "of the device stay" :
-						"are those of the backup");
+	line(N_("other data"), o->remove_others ?
+				       _("on the device are removed") :
+				       _("on the device stay as they are"));
+	line(N_("settings"), o->preserve_settings ?
+				     _("of the device stay") :
+				     _("are those of the backup"));
 	if (plan->apps)
-		line("apps", "%zu, to be installed by the device", plan->apps);
-	line("restart", o->reboot ? "at the end" : "none");
+		line(N_("apps"), "%zu, to be installed by the device",
+		     plan->apps);
+	line(N_("restart"), o->reboot ? _("at the end") : _("none"));
 	if (plan->staged)
-		line("staged", "as a backup of its own first");
+		line(N_("staged"), "as a backup of its own first");
 	for (size_t i = 0; i < plan->problem_count; i++)
-		line("problem", "%s", plan->problems[i].text);
+		line(N_("problem"), "%s", plan->problems[i].text);
 }
 
 /* --- for programs -------------------------------------------------------- */

@@ -13,12 +13,15 @@
 #include "tree_walk.h"
 #include "work.h"
 
-static const char usage[] =
-	"usage: larder salvage [--passfile FILE] [--json] BACKUP\n"
-	"\n"
-	"Says what is damaged in a backup, and what of it can still be had, though\n"
-	"its lists are damaged or missing. Changes nothing: what is found, a mount\n"
-	"with -o salvage shows.\n" COMMON_HELP_TEXT;
+static const char *const usage[] = {
+	N_("usage: larder salvage [--passfile FILE] [--json] BACKUP\n"),
+	N_("\n"
+	   "Says what is damaged in a backup, and what of it can still be had, though\n"
+	   "its lists are damaged or missing. Changes nothing: what is found, a mount\n"
+	   "with -o salvage shows.\n"),
+	COMMON_HELP_TEXT,
+	NULL,
+};
 
 /* What became of the content of files that are listed. */
 enum fate { FATE_FINE, FATE_DAMAGED, FATE_MISSING, FATE_NO_KEY, FATES };
@@ -218,7 +221,7 @@ static void print_line(const char *text)
 static void print_flaws(const struct mb_salvage *found)
 {
 	if (found->flaw_count)
-		puts("damaged:");
+		puts(_("damaged:"));
 	for (size_t i = 0; i < found->flaw_count; i++)
 		print_line(found->flaws[i]);
 	if (found->flaw_count)
@@ -235,15 +238,15 @@ static void print_pages(const struct mb_salvage *found)
 {
 	if (found->records == MB_RECORDS_WHOLE)
 		return;
-	print_count(found->pages, "pages of Manifest.db");
+	print_count(found->pages, _("pages of Manifest.db"));
 	if (found->pages_recorded > found->pages)
 		print_count(found->pages_recorded - found->pages,
-			    "pages cut off");
-	print_count(found->pages_damaged, "pages damaged");
-	print_count(found->bytes_skipped, "bytes of Manifest.mbdb damaged");
-	print_count(found->broken, "records damaged beyond use");
+			    _("pages cut off"));
+	print_count(found->pages_damaged, _("pages damaged"));
+	print_count(found->bytes_skipped, _("bytes of Manifest.mbdb damaged"));
+	print_count(found->broken, _("records damaged beyond use"));
 	print_count(found->from_free,
-		    "deleted records, whose files are still there");
+		    _("deleted records, whose files are still there"));
 }
 
 static void print_entries(const struct salvage *s)
@@ -251,19 +254,21 @@ static void print_entries(const struct salvage *s)
 	const struct mb_salvage *found = mb_backup_get_salvage(s->backup);
 
 	if (found->records == MB_RECORDS_NONE) {
-		puts("listed: nothing, as there is no manifest that can be read");
+		puts(_("listed: nothing, as there is no manifest that can be read"));
 		print_pages(found);
 		return;
 	}
-	printf("listed%s:\n", found->records == MB_RECORDS_RECOVERED ?
-				      ", as far as could be recovered" :
-				      "");
-	printf("%10" PRIu64 "  entries\n", s->entries);
-	printf("%10" PRIu64 "  files with their content\n",
+	puts(found->records == MB_RECORDS_RECOVERED ?
+		     _("listed, as far as could be recovered:") :
+		     _("listed:"));
+	printf(_("%10" PRIu64 "  entries\n"), s->entries);
+	printf(_("%10" PRIu64 "  files with their content\n"),
 	       s->fates[FATE_FINE]);
-	print_count(s->fates[FATE_MISSING], "files whose content is missing");
-	print_count(s->fates[FATE_DAMAGED], "files damaged, or their records");
-	print_count(s->fates[FATE_NO_KEY], "files whose key is lost");
+	print_count(s->fates[FATE_MISSING],
+		    _("files whose content is missing"));
+	print_count(s->fates[FATE_DAMAGED],
+		    _("files damaged, or their records"));
+	print_count(s->fates[FATE_NO_KEY], _("files whose key is lost"));
 	print_pages(found);
 }
 
@@ -273,17 +278,17 @@ static void print_lost(const struct salvage *s)
 
 	if (!s->kind_count)
 		return;
-	puts("\nnot listed, in " MB_LOST_DOMAIN "/:");
+	printf(_("\nnot listed, in %s/:\n"), MB_LOST_DOMAIN);
 	for (uint32_t i = 0; i < s->kind_count; i++) {
 		format_bytes(bytes, sizeof(bytes), s->kinds[i].bytes);
 		printf("%10" PRIu64 "  %9s  ", s->kinds[i].files, bytes);
 		puts(mb_tree_get_name(s->tree, s->kinds[i].node));
 	}
 	format_bytes(bytes, sizeof(bytes), s->lost_bytes);
-	printf("%10" PRIu64 "  %9s  in all\n",
+	printf(_("%10" PRIu64 "  %9s  in all\n"),
 	       mb_backup_get_salvage(s->backup)->lost, bytes);
 	if (s->locked)
-		puts("\nThe encrypted ones are lost: the key of each was in its record.");
+		puts(_("\nThe encrypted ones are lost: the key of each was in its record."));
 }
 
 static void print_text(const struct salvage *s)
@@ -291,17 +296,17 @@ static void print_text(const struct salvage *s)
 	const struct mb_salvage *found = mb_backup_get_salvage(s->backup);
 
 	if (!is_damaged(s)) {
-		printf("nothing is damaged: %" PRIu64 " entries, %" PRIu64
-		       " files\n",
+		printf(_("nothing is damaged: %" PRIu64 " entries, %" PRIu64
+			 " files\n"),
 		       s->entries, s->files);
 		return;
 	}
 	print_flaws(found);
 	print_entries(s);
 	print_lost(s);
-	puts("\nTo see and to copy what there is:\n"
-	     "  larderfs -o salvage BACKUP MOUNTPOINT\n"
-	     "  larder extract --salvage BACKUP DEST");
+	puts(_("\nTo see and to copy what there is:\n"
+	       "  larderfs -o salvage BACKUP MOUNTPOINT\n"
+	       "  larder extract --salvage BACKUP DEST"));
 }
 
 static json_object *make_kinds(const struct salvage *s)
@@ -420,7 +425,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_salvage = {
 	.name = "salvage",
-	.summary = "what can still be had of a damaged backup",
+	.summary = N_("what can still be had of a damaged backup"),
 	.usage = usage,
 	.run = run,
 };

@@ -49,7 +49,7 @@ int selection_option(struct selection *s, const struct command *command,
 		return 0;
 	list = reallocarray(s->patterns, s->count + 1, sizeof(*list));
 	if (!list) {
-		usage_error(command, "out of memory");
+		usage_error(command, _("out of memory"));
 		return -1;
 	}
 	s->patterns = list;
@@ -58,8 +58,8 @@ int selection_option(struct selection *s, const struct command *command,
 	rc = split(p);
 	if (rc < 0) {
 		free(p->components);
-		usage_error(command, rc == -ENOMEM ? "out of memory" :
-						     "a pattern is empty");
+		usage_error(command, rc == -ENOMEM ? _("out of memory") :
+						     _("a pattern is empty"));
 		return -1;
 	}
 	s->count++;

@@ -26,11 +26,11 @@ enum { SELECTION_ONLY = 1024, SELECTION_EXCLUDE, SELECTION_APP };
 		"app", required_argument, NULL, SELECTION_APP              \
 	}
 
-#define SELECTION_HELP_TEXT                                                       \
-	"  --only PATTERN     only this, DOMAIN or DOMAIN/PATH with wildcards,\n" \
-	"                     and what is below it\n"                             \
-	"  --exclude PATTERN  all but this\n"                                     \
-	"  --app BUNDLE-ID    only the data of an app\n"
+#define SELECTION_HELP_TEXT                                                          \
+	N_("  --only PATTERN     only this, DOMAIN or DOMAIN/PATH with wildcards,\n" \
+	   "                     and what is below it\n"                             \
+	   "  --exclude PATTERN  all but this\n"                                     \
+	   "  --app BUNDLE-ID    only the data of an app\n")
 
 /*
  * selection_option - take an option if it is one of these

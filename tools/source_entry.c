@@ -245,7 +245,7 @@ static int limit_attributes(struct source *s, struct attributes *a,
 			    const char *file, const struct mb_record *base)
 {
 	size_t count = a->count;
-	const char *what = "attributes that are no text are left out";
+	const char *what = _("attributes that are no text are left out");
 	int rc = 0;
 
 	if (!fits(a)) {

@@ -151,7 +151,7 @@ static const char *unfit(const struct walk *w, const FTSENT *e,
 			 enum mb_type type)
 {
 	if (!type)
-		return "left out: neither file nor folder nor link";
+		return _("left out: neither file nor folder nor link");
 	if (e->fts_level != 1 || w->s->view != MB_VIEW_DOMAINS)
 		return NULL;
 	/* where desktops keep what was deleted, and their own notes; a domain

@@ -34,13 +34,15 @@ bool common_option(struct common *c, const struct command *command, int option,
 		return true;
 	case COMMON_JSON:
 		c->json = true;
+		language_for_machines();
 		return true;
 	case COMMON_QUIET:
 		c->quiet = true;
 		return true;
 	case COMMON_HELP:
 	case 'h':
-		fputs(command->usage, stdout);
+		for (const char *const *part = command->usage; *part; part++)
+			fputs(_(*part), stdout);
 		exit(finish_output());
 	default:
 		return false;
@@ -54,11 +56,11 @@ int usage_error(const struct command *command, const char *fmt, ...)
 	if (fmt) {
 		fputs("larder: ", stderr);
 		va_start(ap, fmt);
-		vfprintf(stderr, fmt, ap);
+		vfprintf(stderr, _(fmt), ap);
 		va_end(ap);
 		fputc('\n', stderr);
 	}
-	fprintf(stderr, "Try \"larder %s --help\".\n", command->name);
+	fprintf(stderr, _("Try \"larder %s --help\".\n"), command->name);
 	return EXIT_USAGE;
 }
 
@@ -76,7 +78,7 @@ void say(const struct common *c, const char *fmt, ...)
 	if (c->quiet)
 		return;
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	vfprintf(stderr, _(fmt), ap);
 	va_end(ap);
 	fputc('\n', stderr);
 }
@@ -176,7 +178,7 @@ int finish_output(void)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return EXIT_FINE;
-	fprintf(stderr, "larder: cannot write the output: %s\n",
+	fprintf(stderr, _("larder: cannot write the output: %s\n"),
 		strerror(errno));
 	return EXIT_FAILED;
 }

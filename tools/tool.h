@@ -7,6 +7,7 @@
 
 #include "cleanup.h"
 #include "exit_status.h"
+#include "language.h"
 #include "mb/backup.h"
 #include "unlock.h"
 
@@ -15,7 +16,8 @@
 struct command {
 	const char *name;
 	const char *summary; /* one line for "larder --help" */
-	const char *usage;   /* the whole of "larder NAME --help" */
+	/* the parts of "larder NAME --help", up to NULL */
+	const char *const *usage;
 	int (*run)(int argc, char **argv);
 	/* of one that is not there: the part that larder was built without */
 	const char *left_out;
@@ -58,16 +60,16 @@ enum {
 	}
 
 /* The help of these, for a command's usage. */
-#define COMMON_HELP_TEXT                                                      \
-	"\n"                                                                  \
-	"  --passfile FILE    password: the first line of FILE (also:\n"      \
-	"                     LARDER_PASSFILE=FILE in the environment)\n"     \
-	"  --extpass COMMAND  password: the first line that COMMAND prints\n" \
-	"  --keyfile FILE     a derived key, written by \"larder key\"\n"     \
-	"  --remember[=TIME]  need no password again for 8h, or for TIME;\n"  \
-	"                     =login: have the desktop keep the key\n"        \
-	"  --json             output for machines\n"                          \
-	"  --quiet            no messages but errors\n"
+#define COMMON_HELP_TEXT                                                         \
+	N_("\n"                                                                  \
+	   "  --passfile FILE    password: the first line of FILE (also:\n"      \
+	   "                     LARDER_PASSFILE=FILE in the environment)\n"     \
+	   "  --extpass COMMAND  password: the first line that COMMAND prints\n" \
+	   "  --keyfile FILE     a derived key, written by \"larder key\"\n"     \
+	   "  --remember[=TIME]  need no password again for 8h, or for TIME;\n"  \
+	   "                     =login: have the desktop keep the key\n"        \
+	   "  --json             output for machines\n"                          \
+	   "  --quiet            no messages but errors\n")
 
 /*
  * common_option - take an option if it is a common one
@@ -117,6 +119,10 @@ MB_DEFINE_AUTO(struct mb_backup, mb_backup_free)
 
 /* Bytes as text: controls, and what is no UTF-8, as \ooo. */
 void print_name(const char *name, size_t len);
+/* print_padded - text of ours, with blanks behind it up to @width columns */
+void print_padded(const char *text, int width);
+/* text_width - of text of ours: letters, each one column wide */
+int text_width(const char *text);
 /* "file", "folder", "link" */
 const char *type_name(enum mb_type type);
 /* "1.4 GB" */

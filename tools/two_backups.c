@@ -38,10 +38,12 @@ static int get_password(struct lock *l, struct mb_err *err)
 	struct mb_err prompt; /* for its printable text */
 	int rc;
 
-	mb_err_set(&prompt, 0, "Backup password of %s%s%s%s: ",
-		   info->device_name ? info->device_name : "",
-		   info->device_name ? " (" : "", l->path,
-		   info->device_name ? ")" : "");
+	if (info->device_name)
+		mb_err_set(&prompt, 0,
+			   "Backup password of %s (%s): ", info->device_name,
+			   l->path);
+	else
+		mb_err_set(&prompt, 0, "Backup password of %s: ", l->path);
 	rc = unlock_get_password(l->source, prompt.text, &l->password, err);
 	return rc < 0 ? mb_err_prefix(err, rc, "%s", l->path) : 0;
 }

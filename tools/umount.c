@@ -11,18 +11,20 @@
 #include "tool.h"
 #include "unmount.h"
 
-static const char usage[] =
-	"usage: larder umount [--lazy] [MOUNTPOINT | BACKUP | NAME]...\n"
-	"       larder umount --all [--lazy]\n"
-	"\n"
-	"Unmounts what \"larder mount\" or larderfs has mounted, and removes the\n"
-	"folder if larder had made it. NAME is the name or the UDID of a device.\n"
-	"Without any of them: the one that is mounted.\n"
-	"\n"
-	"  --all              all that \"larder mounts\" lists\n"
-	"  --lazy             also what is in use: it goes when that ends\n"
-	"  --json             output for machines\n"
-	"  --quiet            no messages but errors\n";
+static const char *const usage[] = {
+	N_("usage: larder umount [--lazy] [MOUNTPOINT | BACKUP | NAME]...\n"
+	   "       larder umount --all [--lazy]\n"),
+	N_("\n"
+	   "Unmounts what \"larder mount\" or larderfs has mounted, and removes the\n"
+	   "folder if larder had made it. NAME is the name or the UDID of a device.\n"
+	   "Without any of them: the one that is mounted.\n"),
+	N_("\n"
+	   "  --all              all that \"larder mounts\" lists\n"
+	   "  --lazy             also what is in use: it goes when that ends\n"
+	   "  --json             output for machines\n"
+	   "  --quiet            no messages but errors\n"),
+	NULL,
+};
 
 struct wish {
 	struct common common;
@@ -93,9 +95,8 @@ static int ambiguous(const struct own_mounts *list, const bool *chosen,
 		mb_err_set(&line, 0, "  %s", list->items[i].mountpoint);
 		say(c, "%s", line.text);
 	}
-	return mb_err_set(err, -ENOTUNIQ,
-			  "%s%sseveral are mounted: give the mountpoint",
-			  word ? word : "", word ? ": " : "");
+	mb_err_set(err, -ENOTUNIQ, "several are mounted: give the mountpoint");
+	return word ? mb_err_prefix(err, -ENOTUNIQ, "%s", word) : -ENOTUNIQ;
 }
 
 /* @chosen: takes one flag for each of the list */
@@ -224,7 +225,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_umount = {
 	.name = "umount",
-	.summary = "unmount a backup",
+	.summary = N_("unmount a backup"),
 	.usage = usage,
 	.run = run,
 };

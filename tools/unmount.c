@@ -14,6 +14,7 @@
 
 #include "beneath.h"
 #include "cleanup.h"
+#include "language.h"
 #include "mount_table.h"
 
 extern char **environ;
@@ -178,7 +179,7 @@ static int unmount_by_helper(const char *mountpoint, bool lazy,
 		return busy(mountpoint, err);
 	said[strcspn(said, "\n")] = '\0';
 	return mb_err_set(err, -EIO, "%s",
-			  *said ? said : "fusermount3 has failed");
+			  *said ? said : _("fusermount3 has failed"));
 }
 
 int unmount(const char *mountpoint, bool lazy, struct mb_err *err)

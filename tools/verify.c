@@ -7,25 +7,28 @@
 
 #include "verify_inside.h"
 
-static const char usage[] =
-	"usage: larder verify [options] BACKUP\n"
-	"\n"
-	"Checks whether a backup is good. Nothing is written into it.\n"
-	"\n"
-	"  --structure        property lists, manifest, every record, what is in the\n"
-	"                     folder (default)\n"
-	"  --stored           and payloads against their digests, where there are any\n"
-	"  --content          and decrypts all of it, checks padding, lengths and\n"
-	"                     databases\n"
-	"  --sample HOW       of the payloads only some, at random: 5%, 500, 10G\n"
-	"  --resume           goes on where a check was broken off\n"
-	"  --state FILE       where that is kept (default: beside the backup)\n"
-	"  --record FILE      writes the SHA-256 of all stored files; \"-\": to\n"
-	"                     standard output\n"
-	"  --against FILE     compares the stored files with such a list\n"
-	"  --notes            lists also what is odd but no damage\n" COMMON_HELP_TEXT
-	"\n"
-	"Ends with status 26 if damage is found.\n";
+static const char *const usage[] = {
+	N_("usage: larder verify [options] BACKUP\n"),
+	N_("\n"
+	   "Checks whether a backup is good. Nothing is written into it.\n"),
+	N_("\n"
+	   "  --structure        property lists, manifest, every record, what is in the\n"
+	   "                     folder (default)\n"
+	   "  --stored           and payloads against their digests, where there are any\n"
+	   "  --content          and decrypts all of it, checks padding, lengths and\n"
+	   "                     databases\n"
+	   "  --sample HOW       of the payloads only some, at random: 5%, 500, 10G\n"
+	   "  --resume           goes on where a check was broken off\n"
+	   "  --state FILE       where that is kept (default: beside the backup)\n"
+	   "  --record FILE      writes the SHA-256 of all stored files; \"-\": to\n"
+	   "                     standard output\n"
+	   "  --against FILE     compares the stored files with such a list\n"
+	   "  --notes            lists also what is odd but no damage\n"),
+	COMMON_HELP_TEXT,
+	N_("\n"
+	   "Ends with status 26 if damage is found.\n"),
+	NULL,
+};
 
 enum {
 	OPT_STRUCTURE = COMMON_END,
@@ -307,7 +310,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_verify = {
 	.name = "verify",
-	.summary = "check whether a backup is good",
+	.summary = N_("check whether a backup is good"),
 	.usage = usage,
 	.run = run,
 };

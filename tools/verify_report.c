@@ -12,7 +12,7 @@ static void print_finding(const void *result)
 	const struct mb_finding *f = result;
 
 	if (f->note)
-		fputs("note: ", stdout);
+		fputs(_("note: "), stdout);
 	if (f->domain.ptr) {
 		print_name(f->domain.ptr, f->domain.len);
 		if (f->path.len) {
@@ -66,7 +66,7 @@ static void say_finding(struct verify *v, const struct mb_finding *f,
 	/* standard output is the list's then */
 	else if (v->wish.record && !strcmp(v->wish.record, "-"))
 		progress_warn(v->work.progress, "%s%.*s%s%.*s: %s",
-			      f->note ? "note: " : "",
+			      f->note ? _("note: ") : "",
 			      f->domain.ptr ? (int)f->domain.len :
 					      (int)strlen(f->file),
 			      f->domain.ptr ? f->domain.ptr : f->file,
@@ -111,38 +111,55 @@ static uint64_t check_notes(const struct verify *v)
 	return v->counts.notes[0] + v->counts.notes[1] + v->counts.notes[2];
 }
 
-/* "1 file", "2 files": into one of some buffers, for a single call */
-static const char *count_of(uint64_t n, const char *word)
+/* A number in words of ngettext(): in one of some buffers, for a single call */
+static const char *count_of(const char *fmt, uint64_t n)
+	__attribute__((format(printf, 1, 0)));
+
+static const char *count_of(const char *fmt, uint64_t n)
 {
 	static char texts[4][64];
 	static unsigned next;
 	char *text = texts[next++ % 4];
 
-	snprintf(text, sizeof(texts[0]), "%" PRIu64 " %s%s", n, word,
-		 n == 1 ? "" : "s");
+	snprintf(text, sizeof(texts[0]), fmt, n);
 	return text;
 }
 
 static void say_found(FILE *to, uint64_t n)
 {
 	if (n)
-		fprintf(to, ": %s\n", count_of(n, "finding"));
+		fprintf(to, ": %s\n",
+			count_of(ngettext("%" PRIu64 " finding",
+					  "%" PRIu64 " findings", n),
+				 n));
 	else
-		fputs(": no damage\n", to);
+		fputs(_(": no damage\n"), to);
 }
 
 static void say_structure(FILE *to, const struct mb_check_counts *n)
 {
-	fprintf(to, "structure: %s, %s, %s; there: %s",
-		count_of(n->files, "file"), count_of(n->folders, "folder"),
-		count_of(n->links, "link"), count_of(n->payloads, "payload"));
+	fprintf(to, _("structure: %s, %s, %s; there: %s"),
+		count_of(ngettext("%" PRIu64 " file", "%" PRIu64 " files",
+				  n->files),
+			 n->files),
+		count_of(ngettext("%" PRIu64 " folder", "%" PRIu64 " folders",
+				  n->folders),
+			 n->folders),
+		count_of(ngettext("%" PRIu64 " link", "%" PRIu64 " links",
+				  n->links),
+			 n->links),
+		count_of(ngettext("%" PRIu64 " payload", "%" PRIu64 " payloads",
+				  n->payloads),
+			 n->payloads));
 	say_found(to, n->findings[MB_CHECK_STRUCTURE]);
 }
 
 static void say_stored(FILE *to, const struct mb_check_counts *n)
 {
-	fprintf(to, "stored: %s compared with the recorded digest",
-		count_of(n->digests, "payload"));
+	fprintf(to, _("stored: %s compared with the recorded digest"),
+		count_of(ngettext("%" PRIu64 " payload", "%" PRIu64 " payloads",
+				  n->digests),
+			 n->digests));
 	say_found(to, n->findings[MB_CHECK_STORED]);
 }
 
@@ -152,9 +169,14 @@ static void say_content(FILE *to, const struct verify *v)
 	char bytes[32];
 
 	format_bytes(bytes, sizeof(bytes), n->read_bytes);
-	fprintf(to, "content: %s read (%s), %s checked",
-		count_of(n->read, "payload"), bytes,
-		count_of(n->databases, "database"));
+	fprintf(to, _("content: %s read (%s), %s checked"),
+		count_of(ngettext("%" PRIu64 " payload", "%" PRIu64 " payloads",
+				  n->read),
+			 n->read),
+		bytes,
+		count_of(ngettext("%" PRIu64 " database",
+				  "%" PRIu64 " databases", n->databases),
+			 n->databases));
 	say_found(to, n->findings[MB_CHECK_CONTENT]);
 }
 
@@ -164,40 +186,55 @@ static void say_unchecked(FILE *to, const struct verify *v)
 	const struct mb_check_counts *n = &v->counts;
 
 	if (v->wish.level < MB_CHECK_STORED)
-		fputs("not checked: payloads against their digests (--stored)\n",
+		fputs(_("not checked: payloads against their digests (--stored)\n"),
 		      to);
 	if (v->wish.level < MB_CHECK_CONTENT)
-		fputs("not checked: keys, padding, true lengths and databases (--content)\n",
+		fputs(_("not checked: keys, padding, true lengths and databases (--content)\n"),
 		      to);
 	if (v->wish.level == MB_CHECK_STORED && n->payloads > n->digests &&
 	    !v->wish.sample_text)
-		fprintf(to, "not checked: %s without a digest\n",
-			count_of(n->payloads - n->digests, "payload"));
+		fprintf(to, _("not checked: %s without a digest\n"),
+			count_of(ngettext("%" PRIu64 " payload",
+					  "%" PRIu64 " payloads",
+					  n->payloads - n->digests),
+				 n->payloads - n->digests));
 	if (v->wish.sample_text && n->payloads)
 		fprintf(to,
-			"not checked: what is not in the sample, which is %.1f %% of the payloads, %.1f %% of their bytes\n",
+			_("not checked: what is not in the sample, which is %.1f %% of the payloads, %.1f %% of their bytes\n"),
 			100.0 * (double)n->chosen / (double)n->payloads,
 			n->payload_bytes ? 100.0 * (double)n->chosen_bytes /
 						   (double)n->payload_bytes :
 					   100.0);
 	if (n->unjudged_lengths)
 		fprintf(to,
-			"not checked: %s of encrypted payloads, which takes the password\n",
-			count_of(n->unjudged_lengths, "odd length"));
+			_("not checked: %s of encrypted payloads, which takes the password\n"),
+			count_of(ngettext("%" PRIu64 " odd length",
+					  "%" PRIu64 " odd lengths",
+					  n->unjudged_lengths),
+				 n->unjudged_lengths));
 	if (n->locked)
-		fprintf(to, "not checked: %s without a key\n",
-			count_of(n->locked, "encrypted payload"));
+		fprintf(to, _("not checked: %s without a key\n"),
+			count_of(ngettext("%" PRIu64 " encrypted payload",
+					  "%" PRIu64 " encrypted payloads",
+					  n->locked),
+				 n->locked));
 	if (n->unjudged_databases)
 		fprintf(to,
-			"not checked: %s that SQLite cannot judge here (--notes)\n",
-			count_of(n->unjudged_databases, "database"));
+			_("not checked: %s that SQLite cannot judge here (--notes)\n"),
+			count_of(ngettext("%" PRIu64 " database",
+					  "%" PRIu64 " databases",
+					  n->unjudged_databases),
+				 n->unjudged_databases));
 	if (n->orphans_unknown)
-		fputs("not checked: files in no record, as records are lost\n",
+		fputs(_("not checked: files in no record, as records are lost\n"),
 		      to);
 	if (v->wish.level == MB_CHECK_CONTENT && n->without_digest)
 		fprintf(to,
-			"not checked: single bytes of %s without a digest (--record, then --against)\n",
-			count_of(n->without_digest, "payload"));
+			_("not checked: single bytes of %s without a digest (--record, then --against)\n"),
+			count_of(ngettext("%" PRIu64 " payload",
+					  "%" PRIu64 " payloads",
+					  n->without_digest),
+				 n->without_digest));
 }
 
 static void say_notes(FILE *to, const struct verify *v)
@@ -206,13 +243,13 @@ static void say_notes(FILE *to, const struct verify *v)
 
 	if (!check_notes(v) && !v->unlisted)
 		return;
-	fputs("notes: ", to);
+	fputs(_("notes: "), to);
 	for (int i = 0; i < VERIFY_NOTE_KINDS && v->notes[i].flaw; i++) {
 		fprintf(to, "%s%" PRIu64 " %s", sep, v->notes[i].count,
 			v->notes[i].flaw);
 		sep = ", ";
 	}
-	fputs(v->wish.notes ? "\n" : " (--notes lists them)\n", to);
+	fputs(v->wish.notes ? "\n" : _(" (--notes lists them)\n"), to);
 }
 
 static void say_sums(FILE *to, const struct verify *v)
@@ -221,13 +258,19 @@ static void say_sums(FILE *to, const struct verify *v)
 
 	format_bytes(bytes, sizeof(bytes), v->sum_bytes);
 	if (v->wish.against) {
-		fprintf(to, "against %s: %s, %s", v->wish.against,
-			count_of(v->sum_files, "file"), bytes);
+		fprintf(to, _("against %s: %s, %s"), v->wish.against,
+			count_of(ngettext("%" PRIu64 " file",
+					  "%" PRIu64 " files", v->sum_files),
+				 v->sum_files),
+			bytes);
 		say_found(to, v->sum_findings);
 	} else if (v->wish.record) {
-		fprintf(to, "recorded: %s, %s, in %s\n",
-			count_of(v->sum_files, "file"), bytes,
-			!strcmp(v->wish.record, "-") ? "standard output" :
+		fprintf(to, _("recorded: %s, %s, in %s\n"),
+			count_of(ngettext("%" PRIu64 " file",
+					  "%" PRIu64 " files", v->sum_files),
+				 v->sum_files),
+			bytes,
+			!strcmp(v->wish.record, "-") ? _("standard output") :
 						       v->wish.record);
 	}
 }
@@ -249,10 +292,12 @@ static void print_summary(const struct verify *v)
 	say_sums(to, v);
 	say_notes(to, v);
 	if (n)
-		fprintf(to, "%s: this backup is damaged\n",
-			count_of(n, "finding"));
+		fprintf(to, _("%s: this backup is damaged\n"),
+			count_of(ngettext("%" PRIu64 " finding",
+					  "%" PRIu64 " findings", n),
+				 n));
 	else if (v->checked || v->wish.against)
-		fputs("no damage found\n", to);
+		fputs(_("no damage found\n"), to);
 }
 
 static json_object *structure_object(const struct mb_check_counts *n)

@@ -135,25 +135,25 @@ static const char *parse_state(struct verify_state *s, char *text,
 	int n = 0;
 
 	if (strncmp(text, HEAD, strlen(HEAD)) != 0)
-		return "it is no state of a check";
+		return _("it is no state of a check");
 	text += strlen(HEAD);
 	word = take_line(&text, "backup");
 	if (!word || strcmp(word, s->identity) != 0)
-		return "the backup has changed since";
+		return _("the backup has changed since");
 	word = take_line(&text, "level");
 	if (!word || strcmp(word, mb_check_level_name(s->v->wish.level)) != 0)
-		return "it is of another level";
+		return _("it is of another level");
 	word = take_line(&text, "sample");
 	if (!word || strcmp(word, sample_word(s->v)) != 0)
-		return "it is of another sample";
+		return _("it is of another sample");
 	word = take_line(&text, "seed");
 	if (!word || sscanf(word, "%16" SCNx64 "%n", &mark->seed, &n) != 1 ||
 	    word[n])
-		return "it is damaged";
+		return _("it is damaged");
 	word = take_line(&text, "done");
 	if (!word || sscanf(word, "%" SCNu64 "%n", &mark->done, &n) != 1 ||
 	    word[n])
-		return "it is damaged";
+		return _("it is damaged");
 	word = take_line(&text, "counts");
 	if (!word ||
 	    sscanf(word,
@@ -163,7 +163,7 @@ static const char *parse_state(struct verify_state *s, char *text,
 		   &mark->without_digest, &mark->databases,
 		   &mark->unjudged_databases, &mark->locked, &n) != 7 ||
 	    word[n] || !take_found(s, &text))
-		return "it is damaged";
+		return _("it is damaged");
 	mark->found = (const uint8_t(*)[20])s->found.ptr;
 	mark->found_count = s->found.len / 20;
 	return NULL;
@@ -185,7 +185,7 @@ static bool read_state(struct verify_state *s, struct mb_check_mark *mark)
 	if (rc == 0 && buf_add_u8(&text, 0) == 0)
 		why = parse_state(s, (char *)text.ptr, mark);
 	else
-		why = "it cannot be read";
+		why = _("it cannot be read");
 	if (why)
 		progress_note(p, "%s: %s: begins at the front", s->path, why);
 	return !why;

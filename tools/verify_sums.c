@@ -289,8 +289,8 @@ static int compare_batch(struct comparing *c, struct mb_err *err)
 
 		if (l->rc == -ECANCELED || l->rc == -ENOMEM)
 			rc = mb_err_set(err, l->rc, "%s",
-					l->rc == -ENOMEM ? "out of memory" :
-							   "cancelled");
+					l->rc == -ENOMEM ? _("out of memory") :
+							   _("cancelled"));
 		else if (l->rc == -ENOENT || l->rc == -ENOTDIR)
 			verify_say_sum(c->v, "missing", false, l->path,
 				       "missing");
@@ -330,10 +330,10 @@ static int take_sum_line(struct comparing *c, char *text, struct mb_err *err)
 	hash = hash_path(path);
 	l->path = strdup(path);
 	if (!l->path)
-		return mb_err_set(err, -ENOMEM, "out of memory");
+		return mb_err_set(err, -ENOMEM, _("out of memory"));
 	c->batched++;
 	if (buf_add(&c->hashes, &hash, sizeof(hash)) < 0)
-		return mb_err_set(err, -ENOMEM, "out of memory");
+		return mb_err_set(err, -ENOMEM, _("out of memory"));
 	return c->batched == BATCH ? compare_batch(c, err) : 0;
 }
 
@@ -343,7 +343,7 @@ static int compare_lines(struct comparing *c, FILE *from, struct mb_err *err)
 	int rc = 0;
 
 	if (!text)
-		return mb_err_set(err, -ENOMEM, "out of memory");
+		return mb_err_set(err, -ENOMEM, _("out of memory"));
 	while (rc == 0 && fgets(text, 2 * PATH_MAX + 256, from)) {
 		/* one that is longer than any name is cut off, and no sum */
 		text[strcspn(text, "\n")] = '\0';
@@ -402,7 +402,7 @@ static int against(struct comparing *c, struct mb_err *err)
 				  strerror(errno));
 	rc = crew_open(&c->crew);
 	if (rc < 0)
-		mb_err_set(err, rc, "out of memory");
+		mb_err_set(err, rc, _("out of memory"));
 	if (rc == 0)
 		rc = measure(c->v, err);
 	if (rc == 0)
@@ -419,7 +419,7 @@ int verify_against(struct verify *v, struct mb_err *err)
 	int rc;
 
 	if (!c)
-		return mb_err_set(err, -ENOMEM, "out of memory");
+		return mb_err_set(err, -ENOMEM, _("out of memory"));
 	c->v = v;
 	c->wish = (struct mb_sums_wish){
 		.cancelled = watch_cancelled,

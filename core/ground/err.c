@@ -31,6 +31,23 @@ static void make_printable(char *text)
 	}
 }
 
+static const char *as_it_is(const char *format)
+{
+	return format;
+}
+
+static const char *(*language)(const char *format) = as_it_is;
+
+void mb_err_translate(const char *(*translate)(const char *format))
+{
+	language = translate;
+}
+
+const char *mb_err_translated(const char *format)
+{
+	return language(format);
+}
+
 int mb_err_set(struct mb_err *err, int code, const char *fmt, ...)
 {
 	va_list ap;
@@ -39,7 +56,7 @@ int mb_err_set(struct mb_err *err, int code, const char *fmt, ...)
 		return code;
 	err->code = code;
 	va_start(ap, fmt);
-	vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	vsnprintf(err->text, sizeof(err->text), mb_err_translated(fmt), ap);
 	va_end(ap);
 	make_printable(err->text);
 	return code;
@@ -55,7 +72,7 @@ int mb_err_prefix(struct mb_err *err, int code, const char *fmt, ...)
 		return code;
 	memcpy(rest, err->text, sizeof(rest));
 	va_start(ap, fmt);
-	n = vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	n = vsnprintf(err->text, sizeof(err->text), mb_err_translated(fmt), ap);
 	va_end(ap);
 	if (n >= 0 && (size_t)n < sizeof(err->text))
 		snprintf(err->text + n, sizeof(err->text) - n, ": %.*s",

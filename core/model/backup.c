@@ -28,7 +28,7 @@ void backup_note(struct mb_backup *b, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	vsnprintf(text, sizeof(text), mb_err_translated(fmt), ap);
 	va_end(ap);
 	mb_err_set(&line, 0, "%s", text);
 	if (b->note)
@@ -44,7 +44,7 @@ void backup_flaw(struct mb_backup *b, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	vsnprintf(text, sizeof(text), mb_err_translated(fmt), ap);
 	va_end(ap);
 	if (b->salvage)
 		backup_keep_flaw(b, text);

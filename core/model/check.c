@@ -31,7 +31,7 @@ void check_say(struct check *c, struct mb_finding f,
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	vsnprintf(text, sizeof(text), mb_err_translated(fmt), ap);
 	va_end(ap);
 	mb_err_set(&line, 0, "%s", text);
 	if (rec) {

@@ -37,7 +37,7 @@ void writer_note(struct mb_writer *w, const char *fmt, ...)
 	if (!w->wish.note)
 		return;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	vsnprintf(text, sizeof(text), mb_err_translated(fmt), ap);
 	va_end(ap);
 	mb_err_set(&line, 0, "%s", text);
 	w->wish.note(w->wish.arg, line.text);

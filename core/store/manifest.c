@@ -50,7 +50,7 @@ void manifest_note(struct manifest *m, const char *fmt, ...)
 	if (!m->note)
 		return;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	vsnprintf(text, sizeof(text), mb_err_translated(fmt), ap);
 	va_end(ap);
 	mb_err_set(&line, 0, "%s", text);
 	m->note(m->note_arg, line.text);

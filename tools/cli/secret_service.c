@@ -14,6 +14,7 @@
 #include "beneath.h"
 #include "bytes.h"
 #include "cleanup.h"
+#include "language.h"
 
 extern char **environ;
 
@@ -120,7 +121,7 @@ int secret_service_put(const struct mb_backup *backup,
 	int rc;
 
 	mb_err_set(&label, 0, "--label=Backup of %s",
-		   info->device_name ? info->device_name : "a device");
+		   info->device_name ? info->device_name : _("a device"));
 	make_id(id, backup);
 	if (!has_bus())
 		return mb_err_set(err, -ENOSYS,

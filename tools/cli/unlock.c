@@ -10,6 +10,7 @@
 #include "cleanup.h"
 #include "dialog.h"
 #include "key_file.h"
+#include "language.h"
 #include "remembered.h"
 #include "secret_service.h"
 
@@ -66,7 +67,7 @@ int unlock_derive_from(struct mb_backup *backup, const struct secret *password,
 	int rc;
 
 	if (terminal)
-		fputs("Unlocking, this takes some seconds ...", stderr);
+		fputs(_("Unlocking, this takes some seconds ..."), stderr);
 	rc = mb_backup_derive(backup, password->text, password->len, key, err);
 	if (terminal)
 		fputs("\r\033[K", stderr);
@@ -108,7 +109,7 @@ void unlock_remember(struct mb_backup *backup,
 	else if (source->remember_s)
 		rc = remembered_put(backup, key, source->remember_s, &err);
 	if (rc < 0)
-		fprintf(stderr, "%s: not remembered: %s\n",
+		fprintf(stderr, _("%s: not remembered: %s\n"),
 			program_invocation_short_name, err.text);
 }
 

@@ -17,6 +17,7 @@
 
 #include "blocking.h"
 #include "device_inside.h"
+#include "language.h"
 #include "plistx.h"
 #include "watch.h"
 
@@ -197,39 +198,39 @@ static const struct {
 	const char *text;
 } answers[] = {
 	{ LOCKDOWN_E_PASSWORD_PROTECTED, -EHOSTDOWN,
-	  "the device is locked: unlock it and try again" },
+	  N_("the device is locked: unlock it and try again") },
 	{ LOCKDOWN_E_ESCROW_LOCKED, -EHOSTDOWN,
-	  "the device is locked: unlock it and try again" },
+	  N_("the device is locked: unlock it and try again") },
 	{ LOCKDOWN_E_PAIRING_DIALOG_RESPONSE_PENDING, -EHOSTDOWN,
-	  "the device asks whether to trust this computer: tap \"Trust\" on it, enter its passcode, and try again" },
+	  N_("the device asks whether to trust this computer: tap \"Trust\" on it, enter its passcode, and try again") },
 	{ LOCKDOWN_E_USER_DENIED_PAIRING, -ECONNREFUSED,
-	  "\"Don't Trust\" was tapped on the device: to be asked again, run \"larder pair\"" },
+	  N_("\"Don't Trust\" was tapped on the device: to be asked again, run \"larder pair\"") },
 	{ LOCKDOWN_E_PAIRING_FAILED, -ECONNREFUSED,
-	  "the device refused to trust this computer: unplug it, plug it in again, and run \"larder pair\"" },
+	  N_("the device refused to trust this computer: unplug it, plug it in again, and run \"larder pair\"") },
 	{ LOCKDOWN_E_INVALID_HOST_ID, -ECONNREFUSED,
-	  "the device does not trust this computer any more: run \"larder pair\"" },
+	  N_("the device does not trust this computer any more: run \"larder pair\"") },
 	{ LOCKDOWN_E_MISSING_HOST_ID, -ECONNREFUSED,
-	  "the device does not trust this computer any more: run \"larder pair\"" },
+	  N_("the device does not trust this computer any more: run \"larder pair\"") },
 	{ LOCKDOWN_E_INVALID_PAIR_RECORD, -ECONNREFUSED,
-	  "the device does not accept this computer's keys: run \"larder pair\"" },
+	  N_("the device does not accept this computer's keys: run \"larder pair\"") },
 	{ LOCKDOWN_E_MISSING_PAIR_RECORD, -ECONNREFUSED,
-	  "the device does not accept this computer's keys: run \"larder pair\"" },
+	  N_("the device does not accept this computer's keys: run \"larder pair\"") },
 	{ LOCKDOWN_E_INVALID_CONF, -ECONNREFUSED,
-	  "this computer's keys for the device are damaged: run \"larder pair\"" },
+	  N_("this computer's keys for the device are damaged: run \"larder pair\"") },
 	{ LOCKDOWN_E_SSL_ERROR, -ECONNREFUSED,
-	  "the device does not accept this computer's keys: run \"larder pair\"" },
+	  N_("the device does not accept this computer's keys: run \"larder pair\"") },
 	{ LOCKDOWN_E_PAIRING_PROHIBITED_OVER_THIS_CONNECTION, -ECONNREFUSED,
-	  "the device begins to trust a computer by USB only: plug it in" },
+	  N_("the device begins to trust a computer by USB only: plug it in") },
 	{ LOCKDOWN_E_MC_PROTECTED, -ECONNREFUSED,
-	  "whoever manages the device does not let it trust this computer" },
+	  N_("whoever manages the device does not let it trust this computer") },
 	{ LOCKDOWN_E_MC_CHALLENGE_REQUIRED, -ECONNREFUSED,
-	  "whoever manages the device does not let it trust this computer" },
+	  N_("whoever manages the device does not let it trust this computer") },
 	{ LOCKDOWN_E_RECEIVE_TIMEOUT, -ETIMEDOUT,
-	  "the device does not answer: unlock it, plug it in again, and try again" },
+	  N_("the device does not answer: unlock it, plug it in again, and try again") },
 	{ LOCKDOWN_E_SERVICE_LIMIT, -EBUSY,
-	  "other programs keep the device busy: close them and try again" },
+	  N_("other programs keep the device busy: close them and try again") },
 	{ LOCKDOWN_E_SAVE_PAIR_RECORD_FAILED, -EIO,
-	  "usbmuxd could not store the keys for the device" },
+	  N_("usbmuxd could not store the keys for the device") },
 };
 
 /* Its connection cannot be used any more. */
@@ -260,7 +261,7 @@ static int explain(const struct device *device, lockdownd_error_t error,
 	for (size_t i = 0; i < sizeof(answers) / sizeof(*answers); i++)
 		if (answers[i].error == error)
 			return mb_err_set(err, answers[i].code, "%s",
-					  answers[i].text);
+					  _(answers[i].text));
 	return mb_err_set(err, -EPROTO,
 			  "the device refuses, with lockdown error %d",
 			  (int)error);

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "language.h"
+
 struct device_error {
 	int code;
 	int rc;
@@ -11,80 +13,83 @@ struct device_error {
 	const char *advice; /* NULL: none is known */
 };
 
-#define RETRY "restart the device and try again"
+#define RETRY N_("restart the device and try again")
 
 static const struct device_error errors[] = {
-	{ 1, -EREMOTEIO, "internal error", RETRY },
-	{ 2, -EREMOTEIO, "several errors", RETRY },
-	{ 3, -EREMOTEIO, "an earlier snapshot is in its way", RETRY },
-	{ 4, -EREMOTEIO, "it misses a file of the backup",
-	  "try again with --full" },
-	{ 5, -EREMOTEIO, "a folder was expected", RETRY },
-	{ 6, -EREMOTEIO, "a file was expected", RETRY },
-	{ 7, -EREMOTEIO, "too many links", RETRY },
-	{ 8, -EREMOTEIO, "an attribute is missing", RETRY },
-	{ 10, -EREMOTEIO, "it did not understand the request", NULL },
-	{ 11, -EREMOTEIO, "it cannot read a file of the backup",
-	  "try again with --full" },
-	{ 13, -EHOSTDOWN, "it is locked", "unlock it and try again" },
-	{ 14, -EBUSY, "another backup or restore is running",
-	  "wait until it has ended, or restart the device" },
-	{ 17, -EREMOTEIO, "it asks for another attempt", "try again" },
-	{ 25, -EBUSY, "a restore from iCloud is running",
-	  "wait until it has ended" },
-	{ 26, -EREMOTEIO, "a file is on another volume", RETRY },
-	{ 100, -EREMOTEIO, "a system error", RETRY },
-	{ 101, -EREMOTEIO, "it cannot read its own files", RETRY },
-	{ 102, -EREMOTEIO, "it cannot write its own files", RETRY },
-	{ 103, -EREMOTEIO, "it could not read from this computer",
-	  "check the disk and the permissions of the backup folder" },
-	{ 104, -EREMOTEIO, "it could not write to this computer",
-	  "check the disk and the permissions of the backup folder" },
+	{ 1, -EREMOTEIO, N_("internal error"), RETRY },
+	{ 2, -EREMOTEIO, N_("several errors"), RETRY },
+	{ 3, -EREMOTEIO, N_("an earlier snapshot is in its way"), RETRY },
+	{ 4, -EREMOTEIO, N_("it misses a file of the backup"),
+	  N_("try again with --full") },
+	{ 5, -EREMOTEIO, N_("a folder was expected"), RETRY },
+	{ 6, -EREMOTEIO, N_("a file was expected"), RETRY },
+	{ 7, -EREMOTEIO, N_("too many links"), RETRY },
+	{ 8, -EREMOTEIO, N_("an attribute is missing"), RETRY },
+	{ 10, -EREMOTEIO, N_("it did not understand the request"), NULL },
+	{ 11, -EREMOTEIO, N_("it cannot read a file of the backup"),
+	  N_("try again with --full") },
+	{ 13, -EHOSTDOWN, N_("it is locked"), N_("unlock it and try again") },
+	{ 14, -EBUSY, N_("another backup or restore is running"),
+	  N_("wait until it has ended, or restart the device") },
+	{ 17, -EREMOTEIO, N_("it asks for another attempt"), N_("try again") },
+	{ 25, -EBUSY, N_("a restore from iCloud is running"),
+	  N_("wait until it has ended") },
+	{ 26, -EREMOTEIO, N_("a file is on another volume"), RETRY },
+	{ 100, -EREMOTEIO, N_("a system error"), RETRY },
+	{ 101, -EREMOTEIO, N_("it cannot read its own files"), RETRY },
+	{ 102, -EREMOTEIO, N_("it cannot write its own files"), RETRY },
+	{ 103, -EREMOTEIO, N_("it could not read from this computer"),
+	  N_("check the disk and the permissions of the backup folder") },
+	{ 104, -EREMOTEIO, N_("it could not write to this computer"),
+	  N_("check the disk and the permissions of the backup folder") },
 	{ DEVICE_ERROR_HOST_FULL, -ENOSPC,
-	  "there is not enough space on this computer",
-	  "free space, or choose another folder" },
-	{ 106, -EREMOTEIO, "there is not enough space on the device",
-	  "free space on it" },
-	{ DEVICE_ERROR_CANCELLED, -ECANCELED, "cancelled on the device", NULL },
-	{ 203, -EREMOTEIO, "the backup is of a version that it cannot use",
-	  "update the device, or try again with --full" },
-	{ 204, -EREMOTEIO, "there is no complete backup",
-	  "try again with --full" },
-	{ 205, -EREMOTEIO, "the backup is damaged", "try again with --full" },
+	  N_("there is not enough space on this computer"),
+	  N_("free space, or choose another folder") },
+	{ 106, -EREMOTEIO, N_("there is not enough space on the device"),
+	  N_("free space on it") },
+	{ DEVICE_ERROR_CANCELLED, -ECANCELED, N_("cancelled on the device"),
+	  NULL },
+	{ 203, -EREMOTEIO, N_("the backup is of a version that it cannot use"),
+	  N_("update the device, or try again with --full") },
+	{ 204, -EREMOTEIO, N_("there is no complete backup"),
+	  N_("try again with --full") },
+	{ 205, -EREMOTEIO, N_("the backup is damaged"),
+	  N_("try again with --full") },
 	{ DEVICE_ERROR_PASSWORD, -EKEYREJECTED,
-	  "the backup password is wrong, or one is required",
-	  "see \"larder password --help\"" },
-	{ DEVICE_ERROR_LOCKED, -EHOSTDOWN, "it is locked",
-	  "unlock it, enter the passcode when it asks, and try again" },
-	{ 210, -EREMOTEIO, "it has no account", NULL },
-	{ 211, -EREMOTEIO, "Find My is turned on",
-	  "turn it off on the device: Settings, your name, Find My" },
-	{ 212, -EREMOTEIO, "its setup is not finished",
-	  "finish the setup assistant on it" },
-	{ 223, -EREMOTEIO, "it put the request off", "try again later" },
+	  N_("the backup password is wrong, or one is required"),
+	  N_("see \"larder password --help\"") },
+	{ DEVICE_ERROR_LOCKED, -EHOSTDOWN, N_("it is locked"),
+	  N_("unlock it, enter the passcode when it asks, and try again") },
+	{ 210, -EREMOTEIO, N_("it has no account"), NULL },
+	{ 211, -EREMOTEIO, N_("Find My is turned on"),
+	  N_("turn it off on the device: Settings, your name, Find My") },
+	{ 212, -EREMOTEIO, N_("its setup is not finished"),
+	  N_("finish the setup assistant on it") },
+	{ 223, -EREMOTEIO, N_("it put the request off"),
+	  N_("try again later") },
 };
 
 /* What is another matter when a backup is there already. */
 static const struct device_error restore_errors[] = {
-	{ 4, -EREMOTEIO, "it misses a file of the backup",
-	  "restore another version of it, or a part with --only" },
-	{ 11, -EREMOTEIO, "it cannot read a file of the backup",
-	  "restore another version of it, or a part with --only" },
+	{ 4, -EREMOTEIO, N_("it misses a file of the backup"),
+	  N_("restore another version of it, or a part with --only") },
+	{ 11, -EREMOTEIO, N_("it cannot read a file of the backup"),
+	  N_("restore another version of it, or a part with --only") },
 	{ 104, -EREMOTEIO,
-	  "it wanted to write to this computer, which a restore does not do",
+	  N_("it wanted to write to this computer, which a restore does not do"),
 	  NULL },
-	{ 106, -EREMOTEIO, "there is not enough space on the device",
-	  "free space on it, or restore a part with --only" },
+	{ 106, -EREMOTEIO, N_("there is not enough space on the device"),
+	  N_("free space on it, or restore a part with --only") },
 	{ 203, -EREMOTEIO,
-	  "the backup is of a newer iOS, or of a version that it cannot use",
-	  "update the device and try again" },
-	{ 204, -EREMOTEIO, "the backup was not finished",
-	  "restore one that was, or finish it with \"larder backup\"" },
-	{ 205, -EREMOTEIO, "the backup is damaged",
-	  "restore another version of it, or a part with --only" },
+	  N_("the backup is of a newer iOS, or of a version that it cannot use"),
+	  N_("update the device and try again") },
+	{ 204, -EREMOTEIO, N_("the backup was not finished"),
+	  N_("restore one that was, or finish it with \"larder backup\"") },
+	{ 205, -EREMOTEIO, N_("the backup is damaged"),
+	  N_("restore another version of it, or a part with --only") },
 	{ DEVICE_ERROR_PASSWORD, -EKEYREJECTED,
-	  "the backup password is wrong, or one is required",
-	  "it is the one that was set when the backup was made" },
+	  N_("the backup password is wrong, or one is required"),
+	  N_("it is the one that was set when the backup was made") },
 };
 
 static const struct device_error *find_in(const struct device_error *list,
@@ -114,17 +119,18 @@ static const struct device_error *find_of_restore(int64_t code)
 static int describe(const struct device_error *e, int64_t code,
 		    const char *description, struct mb_err *err)
 {
-	const char *what = e ? e->what : "an error that larder does not know";
+	const char *what =
+		e ? e->what : N_("an error that larder does not know");
 	const char *advice = e ? e->advice : NULL;
 
 	if (code >= 300 && code <= 307)
-		what = "a network error between it and iCloud";
+		what = N_("a network error between it and iCloud");
 	if (!description || !*description)
-		description = "no further words";
+		description = _("no further words");
 	return mb_err_set(err, e ? e->rc : -EREMOTEIO,
-			  "the device says: %s (%lld, \"%s\")%s%s", what,
+			  "the device says: %s (%lld, \"%s\")%s%s", _(what),
 			  (long long)code, description, advice ? ": " : "",
-			  advice ? advice : "");
+			  advice ? _(advice) : "");
 }
 
 int device_error_describe(int64_t code, const char *description,

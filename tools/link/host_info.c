@@ -287,7 +287,7 @@ static void note(const struct gathering *g, const char *fmt, ...)
 	if (!g->note)
 		return;
 	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
+	vsnprintf(line, sizeof(line), mb_err_translated(fmt), ap);
 	va_end(ap);
 	mb_err_set(&clean, 0, "%s", line);
 	g->note(g->arg, clean.text);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "device_error.h"
+#include "language.h"
 #include "plistx.h"
 #include "session_inside.h"
 
@@ -39,7 +40,7 @@ void session_warn(struct session *s, const char *fmt, ...)
 	if (!s->observer.warning)
 		return;
 	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
+	vsnprintf(line, sizeof(line), mb_err_translated(fmt), ap);
 	va_end(ap);
 	mb_err_set(&printable, 0, "%s", line);
 	s->observer.warning(s->observer.arg, printable.text);
@@ -504,7 +505,7 @@ static int on_disconnect(struct session *s, const struct host_dir *dir,
 	(void)dir;
 	s->broken = true;
 	if (!text || !*text || !strcmp(text, NO_PARAMETER))
-		text = "no reason given";
+		text = _("no reason given");
 	return mb_err_set(err, -ENODEV, "the device ended the connection: %s",
 			  text);
 }

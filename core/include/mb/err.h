@@ -38,4 +38,16 @@ int mb_err_set(struct mb_err *err, int code, const char *fmt, ...)
 int mb_err_prefix(struct mb_err *err, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/*
+ * mb_err_translate - put what is said into another language from now on
+ * @translate: gets a format, gives one that takes the same arguments and stays
+ *
+ * Before any other thread. Without it everything is said in English.
+ */
+void mb_err_translate(const char *(*translate)(const char *format));
+
+/* mb_err_translated - a format, or a text, in that language */
+const char *mb_err_translated(const char *format)
+	__attribute__((format_arg(1)));
+
 #endif
