@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "completion.h"
 #include "language.h"
 #include "log.h"
 #include "remembered.h"
@@ -25,9 +26,10 @@ static const char *const help[] = {
 	N_("\n"
 	   "  -f                 stay in the foreground\n"
 	   "  -d                 the same, and print every request\n"
+	   "  -o OPTION[,...]    how to mount, see below\n"
 	   "  -h, --help         this text\n"
 	   "  -V, --version      version\n"
-	   "      --capabilities which of the fast ways to read are open here, and\n"
+	   "  --capabilities     which of the fast ways to read are open here, and\n"
 	   "                     what stands against the others\n"),
 	N_("\n"
 	   "password, otherwise asked for on the terminal:\n"
@@ -43,7 +45,7 @@ static const char *const help[] = {
 	   "  uid=N gid=N        owner of everything (default: who mounts)\n"
 	   "  umask=M fmask=M dmask=M   octal; permissions of all, files, folders\n"
 	   "  allow_other        let other users in, by owner and permissions\n"
-	   "  view=device        the device's own paths instead of domains\n"
+	   "  view=domains|device   with device its own paths instead of domains\n"
 	   "  salvage            of a damaged or unfinished backup what there is;\n"
 	   "                     files that are no longer listed in lost+found/\n"
 	   "  idle=SECONDS       unmount when not used for so long\n"
@@ -329,6 +331,23 @@ static bool enough_words(const struct options *o, int count, const char *name)
 	return false;
 }
 
+/* "ways=a:b": the last of them */
+static bool offer_ways(struct completion *c, const char *kind)
+{
+	const char *colon = strrchr(c->partial, ':');
+	const char *name;
+
+	if (strcmp(kind, "NAME"))
+		return false;
+	if (colon) {
+		c->prefix_len += (size_t)(colon + 1 - c->partial);
+		c->partial = colon + 1;
+	}
+	for (int i = 0; (name = way_name(i)); i++)
+		completion_offer(c, name, NULL);
+	return true;
+}
+
 enum options_result options_parse(struct options *o, int argc, char **argv)
 {
 	const char *slash = strrchr(argv[0], '/');
@@ -340,6 +359,13 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 			       .ways = WAYS_DEFAULT,
 			       .file_mode = -1,
 			       .dir_mode = -1 };
+	if (argc > 1 && !strcmp(argv[1], "--complete")) {
+		struct completion c = { .help = help, .values = offer_ways };
+
+		completion_run(&c, (const char *const *)argv + 2,
+			       (size_t)argc - 2);
+		return OPTIONS_DONE;
+	}
 	o->helper = !strncmp(name, "mount.", 6);
 	o->fuse = strdup("");
 	while ((word = getopt_long(argc, argv,

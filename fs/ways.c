@@ -180,6 +180,11 @@ void ways_init(struct ways *w, unsigned wanted, const struct mb_backup *backup)
 	ask_io_uring(w);
 }
 
+const char *way_name(int way)
+{
+	return way < WAY_COUNT ? names[way] : NULL;
+}
+
 bool way_is_open(struct ways *w, enum way way)
 {
 	bool open;

@@ -58,6 +58,9 @@ struct ways {
  */
 void ways_init(struct ways *w, unsigned wanted, const struct mb_backup *backup);
 
+/* way_name - as ways= has it; NULL behind the last */
+const char *way_name(int way);
+
 /* way_is_open - in use, or worth a try */
 bool way_is_open(struct ways *w, enum way way);
 

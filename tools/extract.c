@@ -21,7 +21,7 @@ static const char *const usage[] = {
 	   "attributes, into the folder DEST or an archive. What is in DEST already is\n"
 	   "not touched. A run that was broken off is gone on with by the same command.\n"),
 	N_("\n"
-	   "  --view device      the device's own paths, not DOMAIN/PATH\n"
+	   "  --view domains|device  with device its own paths, not DOMAIN/PATH\n"
 	   "  --overwrite        replace files that are in the way\n"
 	   "  --tar FILE         a tar archive instead; - is standard output\n"
 	   "  --salvage          of a damaged backup, what there is: larder-salvage(1)\n"),

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "complete.h"
 #include "tool.h"
 
 static const struct command *const commands[] = {
@@ -48,6 +49,9 @@ int main(int argc, char **argv)
 		puts("larder " LARDER_VERSION);
 		return finish_output();
 	}
+	if (!strcmp(argv[1], "--complete"))
+		return complete(commands, COUNT, (const char *const *)argv + 2,
+				(size_t)argc - 2);
 	for (size_t i = 0; i < COUNT; i++) {
 		if (strcmp(argv[1], commands[i]->name))
 			continue;

@@ -119,4 +119,5 @@ const struct command cmd_lock = {
 	.summary = N_("forget the keys that --remember has kept"),
 	.usage = usage,
 	.run = run,
+	.names_backups = true,
 };

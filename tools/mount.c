@@ -422,4 +422,5 @@ const struct command cmd_mount = {
 	.summary = N_("mount a backup as files, and open it"),
 	.usage = usage,
 	.run = run,
+	.names_backups = true,
 };

@@ -21,6 +21,7 @@ struct command {
 	int (*run)(int argc, char **argv);
 	/* of one that is not there: the part that larder was built without */
 	const char *left_out;
+	bool names_backups; /* BACKUP can be a device's name: named_backup.h */
 };
 
 extern const struct command cmd_backup, cmd_devices, cmd_diff, cmd_doctor,

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef COMPLETE_H
+#define COMPLETE_H
+
+#include "tool.h"
+
+/*
+ * complete - print what can be typed next, as completion.h says
+ * @words: what has been typed behind "larder"; the last one, maybe empty, is
+ *	to be completed
+ *
+ * Asks nobody, waits a few seconds at most, and says nothing of what goes
+ * wrong. Returns an exit status.
+ */
+int complete(const struct command *const *commands, size_t count,
+	     const char *const *words, size_t word_count);
+
+#endif
