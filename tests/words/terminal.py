@@ -26,6 +26,7 @@ class Terminal:
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ,
                     struct.pack("HHHH", 50, 1000, 0, 0))
         self.status = None
+        self.rest = b""         # read, and behind the last mark
 
     def __enter__(self):
         return self
@@ -39,9 +40,9 @@ class Terminal:
     def send(self, text):
         os.write(self.fd, text.encode())
 
-    def read_until(self, mark=None, seconds=60):
-        """Up to `mark`, or to the end."""
-        out, end = b"", time.monotonic() + seconds
+    def read_until(self, mark=None, seconds=30):
+        """Up to `mark` and with it, or to the end."""
+        out, end = self.rest, time.monotonic() + seconds
         while mark is None or mark.encode() not in out:
             left = end - time.monotonic()
             if left <= 0:
@@ -56,6 +57,9 @@ class Terminal:
                     raise AssertionError(f"no {mark!r} in {out!r}")
                 break
             out += data
+        at = len(out) if mark is None else \
+            out.index(mark.encode()) + len(mark.encode())
+        out, self.rest = out[:at], out[at:]
         return out.decode(errors="replace")
 
     def wait(self):

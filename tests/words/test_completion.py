@@ -158,7 +158,7 @@ def commands():
 
 
 def long_options(text):
-    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text))
 
 
 def complete(*words, env=None, program=LARDER):
@@ -210,9 +210,10 @@ for SHELL in SHELLS:
             equal({w.rstrip("/") for w in one.offers("larder verify "
                                                      "--against ")},
                   {"file", "folder"})
-            equal({w.rstrip("/")
+            # zsh lists what comes behind the sign
+            equal({w.rstrip("/").removeprefix("--tar=")
                    for w in one.offers("larder extract --tar=f")},
-                  {"--tar=file", "--tar=folder"})
+                  {"file", "folder"})
 
     def domains_and_paths_of_a_backup(name=SHELL):
         with in_shell(name) as (one, home, _):
@@ -317,7 +318,7 @@ def nonsense_is_answered_with_nothing():
 @case
 def words_that_would_move_the_cursor_are_not_offered():
     with Simulator({"udid": "00008110-000A1B2C3D4E5F67",
-                    "name": "A\x1b[2J\nb\tc"}) as sim:
+                    "name": "Bob\u009b2J \u00fc"}) as sim:
         done = execute(LARDER, "--complete", "backup", "--udid", "",
                        env=env_of(sim))
         no_controls(done.stdout.replace("\t", "", 1))

@@ -3,7 +3,7 @@
 
 _larder()
 {
-	local cur prev words cword typed line word quote='' kind=''
+	local cur prev words cword typed line plain word quote='' kind=''
 	_get_comp_words_by_ref -n '=:' cur prev words cword
 
 	# as the program would get them; nothing in them is expanded
@@ -16,6 +16,7 @@ _larder()
 		esac
 		typed[word]=$line
 	done
+	plain=${typed[cword - 1]}
 	[[ $cur == [\"\']* ]] && quote=${cur:0:1}
 
 	COMPREPLY=()
@@ -27,15 +28,15 @@ _larder()
 			;;
 		esac
 		word=${line%%$'\t'*}
-		[[ $quote ]] || printf -v word %q "$word"
 		# readline replaces only what is behind these
-		if [[ $COMP_WORDBREAKS == *=* && $cur == *=* ]]; then
-			word=${word#"${cur%"${cur##*=}"}"}
+		line=$plain
+		if [[ $COMP_WORDBREAKS == *=* ]]; then
+			word=${word#"${line%"${line##*=}"}"} line=${line##*=}
 		fi
-		if [[ $COMP_WORDBREAKS == *:* && ${cur##*=} == *:* ]]; then
-			line=${cur##*=}
+		if [[ $COMP_WORDBREAKS == *:* ]]; then
 			word=${word#"${line%"${line##*:}"}"}
 		fi
+		[[ $quote ]] || printf -v word %q "$word"
 		COMPREPLY+=("$word")
 	done < <("$1" --complete "${typed[@]}" 2>/dev/null)
 
