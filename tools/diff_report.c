@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "colour.h"
+
 /* Longer than any path of shown names. */
 #define PATH_SIZE (1 << 18)
 
@@ -93,8 +95,13 @@ static void print_size(const struct comparison *one, int side)
 static void print_text(const struct comparison *one, enum event event,
 		       const char *path)
 {
+	fputs(colour(stdout, event == ADDED   ? COLOUR_GOOD :
+			     event == REMOVED ? COLOUR_BAD :
+						COLOUR_NOTE),
+	      stdout);
 	printf("%c ", event == ADDED ? '+' : event == REMOVED ? '-' : 'M');
 	print_name(path, strlen(path));
+	fputs(colour(stdout, COLOUR_END), stdout);
 	if (event == CHANGED)
 		print_what(one->what);
 	if (event != CHANGED) {

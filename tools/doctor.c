@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "colour.h"
+
 static const char *const usage[] = {
 	N_("usage: larder doctor [--json] [DIR]\n"),
 	N_("\n"
@@ -28,6 +30,8 @@ static const char *const usage[] = {
 
 static const char *const words[] = { N_("ok"), N_("note"), N_("FAILED"),
 				     N_("FAILED") };
+static const enum colour colours[] = { COLOUR_GOOD, COLOUR_NOTE, COLOUR_BAD,
+				       COLOUR_BAD };
 static const char *const json_words[] = { "ok", "note", "failed", "failed" };
 
 static void print_json(const char *check, enum verdict verdict,
@@ -58,7 +62,10 @@ void doctor_found(struct doctor *d, const char *check, enum verdict verdict,
 	if (d->common->json) {
 		print_json(check, verdict, finding.text, mend);
 	} else {
-		printf("%-6s  %s: %s\n", words[verdict], check, finding.text);
+		fputs(colour(stdout, colours[verdict]), stdout);
+		print_padded(_(words[verdict]), 6);
+		printf("%s  %s: %s\n", colour(stdout, COLOUR_END), check,
+		       finding.text);
 		if (mend)
 			printf("%-6s    -> %s\n", "", mend);
 	}

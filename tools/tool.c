@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "colour.h"
 #include "mb/salvage.h"
 #include "remembered.h"
 
@@ -49,12 +50,19 @@ bool common_option(struct common *c, const struct command *command, int option,
 	}
 }
 
+/* "larder: ", before what has gone wrong */
+static void print_name_of_error(void)
+{
+	fprintf(stderr, "%slarder:%s ", colour(stderr, COLOUR_BAD),
+		colour(stderr, COLOUR_END));
+}
+
 int usage_error(const struct command *command, const char *fmt, ...)
 {
 	va_list ap;
 
 	if (fmt) {
-		fputs("larder: ", stderr);
+		print_name_of_error();
 		va_start(ap, fmt);
 		vfprintf(stderr, _(fmt), ap);
 		va_end(ap);
@@ -67,7 +75,8 @@ int usage_error(const struct command *command, const char *fmt, ...)
 int fail(int rc, const struct mb_err *err)
 {
 	fflush(stdout);
-	fprintf(stderr, "larder: %s\n", err->text);
+	print_name_of_error();
+	fprintf(stderr, "%s\n", err->text);
 	return exit_status_of(rc);
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "colour.h"
 #include "verify_inside.h"
 
 /* --- one finding ---------------------------------------------------------- */
@@ -12,7 +13,8 @@ static void print_finding(const void *result)
 	const struct mb_finding *f = result;
 
 	if (f->note)
-		fputs(_("note: "), stdout);
+		printf("%s%s%s", colour(stdout, COLOUR_NOTE), _("note: "),
+		       colour(stdout, COLOUR_END));
 	if (f->domain.ptr) {
 		print_name(f->domain.ptr, f->domain.len);
 		if (f->path.len) {
@@ -291,6 +293,7 @@ static void print_summary(const struct verify *v)
 	}
 	say_sums(to, v);
 	say_notes(to, v);
+	fputs(colour(to, n ? COLOUR_BAD : COLOUR_GOOD), to);
 	if (n)
 		fprintf(to, _("%s: this backup is damaged\n"),
 			count_of(ngettext("%" PRIu64 " finding",
@@ -298,6 +301,7 @@ static void print_summary(const struct verify *v)
 				 n));
 	else if (v->checked || v->wish.against)
 		fputs(_("no damage found\n"), to);
+	fputs(colour(to, COLOUR_END), to);
 }
 
 static json_object *structure_object(const struct mb_check_counts *n)

@@ -1,19 +1,7 @@
 #!/usr/bin/python3
 """Completion, as real shells offer it: bash, zsh and fish on a terminal."""
 
-import importlib.util
-import os
-import sys
-
-HERE = os.path.dirname(os.path.abspath(__file__))
-spec = importlib.util.spec_from_file_location(
-    "device_harness", HERE + "/../device/harness.py")
-harness = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(harness)
-globals().update({name: value for name, value in vars(harness).items()
-                  if not name.startswith("__")})
-
-from terminal import Terminal                           # noqa: E402
+from harness import *
 
 SHARE = STAGE + "/usr/local/share"
 SHELLS = {}
