@@ -147,9 +147,21 @@ struct line {
 	char cell[CELLS][64];
 };
 
-static const struct line head = { { N_("UDID"), N_("MODEL"), N_("IOS"),
-				    N_("BY"), N_("PAIRED"), N_("ENCRYPTED"),
-				    N_("LAST BACKUP") } };
+static void set_word(struct line *line, int cell, const char *word)
+{
+	snprintf(line->cell[cell], sizeof(line->cell[cell]), "%s", word);
+}
+
+static void make_head(struct line *line)
+{
+	static const char *const names[CELLS] = {
+		N_("UDID"),   N_("MODEL"),     N_("IOS"),	  N_("BY"),
+		N_("PAIRED"), N_("ENCRYPTED"), N_("LAST BACKUP"),
+	};
+
+	for (int i = 0; i < CELLS; i++)
+		set_word(line, i, _(names[i]));
+}
 
 static const char *by(const struct device_seen *seen)
 {
@@ -178,27 +190,27 @@ static void make_line(struct line *line, const struct row *r)
 	set_cell(line, UDID, r->seen->udid);
 	set_cell(line, MODEL, r->type);
 	set_cell(line, IOS, r->ios);
-	set_cell(line, BY, by(r->seen));
-	set_cell(line, PAIRED, _(words[r->paired]));
-	set_cell(line, ENCRYPTED, _(words[r->encrypted]));
-	set_cell(line, LAST, r->never ? _("never") : _("unknown"));
+	set_word(line, BY, by(r->seen));
+	set_word(line, PAIRED, _(words[r->paired]));
+	set_word(line, ENCRYPTED, _(words[r->encrypted]));
+	set_word(line, LAST, r->never ? _("never") : _("unknown"));
 	if (r->last_backup)
 		format_time(line->cell[LAST], sizeof(line->cell[LAST]),
 			    r->last_backup);
 }
 
-static void widen(size_t width[CELLS], const struct line *line)
+static void widen(int width[CELLS], const struct line *line)
 {
 	for (int i = 0; i < CELLS; i++)
-		if (strlen(line->cell[i]) > width[i])
-			width[i] = strlen(line->cell[i]);
+		if (text_width(line->cell[i]) > width[i])
+			width[i] = text_width(line->cell[i]);
 }
 
-static void print_line(const struct line *line, const size_t width[CELLS],
+static void print_line(const struct line *line, const int width[CELLS],
 		       const char *name)
 {
 	for (int i = 0; i < CELLS; i++)
-		printf("%-*s  ", (int)width[i], line->cell[i]);
+		print_padded(line->cell[i], width[i] + 2);
 	print_name(name, strlen(name));
 	putchar('\n');
 }
@@ -206,10 +218,12 @@ static void print_line(const struct line *line, const size_t width[CELLS],
 static int print_table(const struct row *rows, size_t count)
 {
 	mb_auto(free) struct line *lines = calloc(count, sizeof(*lines));
-	size_t width[CELLS] = { 0 };
+	struct line head;
+	int width[CELLS] = { 0 };
 
 	if (!lines)
 		return -ENOMEM;
+	make_head(&head);
 	widen(width, &head);
 	for (size_t i = 0; i < count; i++) {
 		make_line(&lines[i], &rows[i]);

@@ -51,23 +51,27 @@ void doctor_found(struct doctor *d, const char *check, enum verdict verdict,
 {
 	char text[400];
 	struct mb_err finding; /* for its printable text */
+	int width = 0;
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), mb_err_translated(fmt), ap);
 	va_end(ap);
 	mb_err_set(&finding, 0, "%s", text);
+	for (int i = 0; i <= FAILED; i++)
+		if (text_width(_(words[i])) > width)
+			width = text_width(_(words[i]));
 	d->device_failed |= verdict == FAILED_DEVICE;
 	d->other_failed |= verdict == FAILED;
 	if (d->common->json) {
 		print_json(check, verdict, finding.text, mend);
 	} else {
 		fputs(colour(stdout, colours[verdict]), stdout);
-		print_padded(_(words[verdict]), 6);
+		print_padded(_(words[verdict]), width);
 		printf("%s  %s: %s\n", colour(stdout, COLOUR_END), check,
 		       finding.text);
 		if (mend)
-			printf("%-6s    -> %s\n", "", mend);
+			printf("%*s    -> %s\n", width, "", mend);
 	}
 	fflush(stdout); /* some checks take a while */
 }
@@ -137,7 +141,8 @@ bool in_path(const char *program)
 static void tell_versions(struct doctor *d)
 {
 	doctor_found(d, "versions", FINE, NULL,
-		     "larder " LARDER_VERSION ", built with " LIBRARY_VERSIONS);
+		     "larder %s, built with %s", LARDER_VERSION,
+		     LIBRARY_VERSIONS);
 }
 
 static int run(int argc, char **argv)

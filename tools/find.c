@@ -51,18 +51,24 @@ static void set_cell(char cell[40], const char *text)
 			*cell = '?';
 }
 
+static void set_word(char cell[40], const char *word)
+{
+	snprintf(cell, 40, "%s", word);
+}
+
 static void make_line(struct line *line, const struct found *f)
 {
 	char ios[40];
 
-	snprintf(ios, sizeof(ios), _("iOS %.30s"),
-		 f->ios ? f->ios : _("unknown"));
+	snprintf(ios, sizeof(ios), "iOS %.30s", f->ios ? f->ios : "");
 	set_cell(line->cell[IOS], ios);
-	set_cell(line->cell[ENCRYPTED],
+	if (!f->ios)
+		set_word(line->cell[IOS], _("iOS unknown"));
+	set_word(line->cell[ENCRYPTED],
 		 f->encrypted ? _("encrypted") : _("not encrypted"));
-	set_cell(line->cell[STATE],
+	set_word(line->cell[STATE],
 		 f->complete ? _("complete") : _("interrupted"));
-	set_cell(line->cell[KIND], _(found_kind_name(f->kind)));
+	set_word(line->cell[KIND], _(found_kind_name(f->kind)));
 	set_cell(line->cell[DATE], NULL);
 	set_cell(line->cell[SIZE], NULL);
 	if (f->date)
@@ -73,11 +79,11 @@ static void make_line(struct line *line, const struct found *f)
 			     f->bytes);
 }
 
-static void widen(size_t width[CELLS], const struct line *line)
+static void widen(int width[CELLS], const struct line *line)
 {
 	for (int i = 0; i < CELLS; i++)
-		if (strlen(line->cell[i]) > width[i])
-			width[i] = strlen(line->cell[i]);
+		if (text_width(line->cell[i]) > width[i])
+			width[i] = text_width(line->cell[i]);
 }
 
 static void print_text(const char *text)
@@ -102,13 +108,16 @@ static void print_device(const struct found *f)
 	puts(model || f->udid ? ")" : "");
 }
 
-static void print_line(const struct line *line, const size_t width[CELLS],
+static void print_line(const struct line *line, const int width[CELLS],
 		       const char *path)
 {
-	for (int i = 0; i < CELLS; i++)
-		printf(i == SIZE ? "  %*s" : "  %-*s", (int)width[i],
-		       line->cell[i]);
 	fputs("  ", stdout);
+	for (int i = 0; i < CELLS; i++) {
+		if (i == SIZE)
+			printf("%*s  ", width[i], line->cell[i]);
+		else
+			print_padded(line->cell[i], width[i] + 2);
+	}
 	print_text(path);
 	putchar('\n');
 }
@@ -127,7 +136,7 @@ static bool same_device(const struct found *a, const struct found *b)
 static int print_list(const struct found_list *list)
 {
 	mb_auto(free) struct line *lines = calloc(list->count, sizeof(*lines));
-	size_t width[CELLS] = { 0 };
+	int width[CELLS] = { 0 };
 	const struct found *last = NULL;
 
 	if (!lines)

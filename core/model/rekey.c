@@ -341,13 +341,14 @@ static int replace(const struct mb_rekey *r, int work_fd,
 	int back, rc = change_places(dir_fd, work_fd, &linked);
 
 	if (rc < 0)
-		return mb_err_set(err, rc, "cannot replace " LIST ": %s",
+		return mb_err_set(err, rc, "cannot replace %s: %s", LIST,
 				  strerror(-rc));
 	rc = beneath_sync(dir_fd);
 	if (rc == 0)
 		rc = beneath_sync(work_fd);
 	if (rc < 0)
-		mb_err_set(&why, rc, LIST ": cannot sync: %s", strerror(-rc));
+		mb_err_set(&why, rc, "%s: cannot sync: %s", LIST,
+			   strerror(-rc));
 	else
 		rc = prove(r, -1, old_key, &why);
 	if (rc == 0)
@@ -384,8 +385,8 @@ static void remove_aside(const struct mb_rekey *r)
 	if (rc == 0)
 		rc = beneath_sync(r->backup->dir_fd);
 	if (rc < 0)
-		backup_note(r->backup, "%s/" ASIDE " cannot be removed: %s",
-			    r->backup->info.source, strerror(-rc));
+		backup_note(r->backup, "%s/%s cannot be removed: %s",
+			    r->backup->info.source, ASIDE, strerror(-rc));
 }
 
 static int change(const struct mb_rekey *r, int work_fd,
@@ -404,7 +405,7 @@ static int change(const struct mb_rekey *r, int work_fd,
 		return rc;
 	rc = write_aside(r, work_fd, &list);
 	if (rc < 0)
-		return mb_err_set(err, rc, "cannot write a new " LIST ": %s",
+		return mb_err_set(err, rc, "cannot write a new %s: %s", LIST,
 				  strerror(-rc));
 	rc = prove(r, work_fd, old_key, err);
 	return rc < 0 ? rc : replace(r, work_fd, old_key, err);

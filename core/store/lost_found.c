@@ -354,7 +354,8 @@ int lost_found_get(struct lost_found *lf, int64_t handle, struct mb_record *rec,
 	if (rc < 0)
 		return rc;
 	if (handle < 0 || (uint64_t)handle >= lf->count)
-		return mb_err_set(err, -ENOENT, LOST_DOMAIN ": no such entry");
+		return mb_err_set(err, -ENOENT, "%s: no such entry",
+				  LOST_DOMAIN);
 	lost = &lf->list[handle];
 	len = path_of(lf, lost, path, sizeof(path));
 	if (record_reset(rec, strlen(LOST_DOMAIN) + len) < 0 ||

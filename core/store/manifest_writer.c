@@ -74,7 +74,7 @@ static int create_file(struct manifest_writer *w, int dir_fd,
 	int rc = key ? payload_create(&w->payload, dir_fd, NAME, key, 0) :
 		       create_plain(w, dir_fd);
 
-	return rc < 0 ? mb_err_set(err, rc, "cannot create " NAME ": %s",
+	return rc < 0 ? mb_err_set(err, rc, "cannot create %s: %s", NAME,
 				   strerror(-rc)) :
 			0;
 }
@@ -147,11 +147,11 @@ int manifest_add(struct manifest_writer *w, struct mb_slice id,
 	int rc;
 
 	if (w->rc < 0)
-		return mb_err_set(err, w->rc, NAME ": it failed before");
+		return mb_err_set(err, w->rc, "%s: it failed before", NAME);
 	rc = insert(w, id, domain, path, type, archive);
 	if (rc == SQLITE_CONSTRAINT)
 		rc = mb_err_set(err, -EEXIST,
-				NAME ": there is an entry with the ID %.*s",
+				"%s: there is an entry with the ID %.*s", NAME,
 				(int)(id.len < 64 ? id.len : 64), id.ptr);
 	else if (rc != SQLITE_OK)
 		rc = w->rc = manifest_sink_error(w->sink, rc, err);
@@ -185,7 +185,7 @@ int manifest_finish(struct manifest_writer *w, struct mb_err *err)
 	int rc;
 
 	if (w->rc < 0)
-		return mb_err_set(err, w->rc, NAME ": it failed before");
+		return mb_err_set(err, w->rc, "%s: it failed before", NAME);
 	sqlite3_finalize(w->insert);
 	w->insert = NULL;
 	rc = sqlite3_exec(w->db, end_sql, NULL, NULL, NULL);

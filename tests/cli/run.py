@@ -60,7 +60,7 @@ def run(base, stage, tmp):
     env = {name: value for name, value in os.environ.items()
            if not name.startswith("LARDER_")}
     env |= {"PATH": bin_ + ":" + env["PATH"], "TZ": "UTC",
-            "LC_ALL": "C.UTF-8", "HOME": cwd, "TESTS": TESTS,
+            "LC_ALL": "C.UTF-8", "LANGUAGE": "", "HOME": cwd, "TESTS": TESTS,
             "PASS": tmp + "/pass", "WRONG": tmp + "/wrong",
             "GOLDEN": TESTS + "/golden", "PYTHONDONTWRITEBYTECODE": "1"}
     with open(base + ".sh", encoding="utf-8") as f:

@@ -239,7 +239,7 @@ def differences(expect, path, *options):
 def environment(**more):
     env = {name: value for name, value in os.environ.items()
            if not name.startswith("LARDER_")}
-    env |= {"TZ": "UTC", "LC_ALL": "C.UTF-8", "HOME": TMP}
+    env |= {"TZ": "UTC", "LC_ALL": "C.UTF-8", "LANGUAGE": "", "HOME": TMP}
     name, value = MARK.split("=")
     env[name] = value
     # a daemon has no standard error: reports go to files

@@ -118,8 +118,8 @@ static void read_about(char *out, size_t size, const char *about)
 
 /* --- all of a help -------------------------------------------------------- */
 
-/* What looks at an entry; true ends it. @part: the one that it is in. */
-typedef bool look_fn(void *arg, const struct entry *e, const char *part);
+/* What looks at an entry; true ends it. */
+typedef bool look_fn(void *arg, const struct entry *e);
 
 static bool each_entry(const char *const *help, look_fn *look, void *arg)
 {
@@ -132,7 +132,7 @@ static bool each_entry(const char *const *help, look_fn *look, void *arg)
 			size_t count = read_entries(entries, line);
 
 			for (size_t i = 0; i < count; i++)
-				if (look(arg, &entries[i], *help))
+				if (look(arg, &entries[i]))
 					return true;
 			line = strchr(line, '\n');
 			line += line != NULL;
@@ -146,11 +146,10 @@ struct search {
 	struct entry found;
 };
 
-static bool look_for(void *arg, const struct entry *e, const char *part)
+static bool look_for(void *arg, const struct entry *e)
 {
 	struct search *s = arg;
 
-	(void)part;
 	if (!is(e->name, s->name))
 		return false;
 	s->found = *e;
@@ -165,6 +164,21 @@ static bool find_entry(struct entry *e, const char *const *help,
 
 	*e = s.found;
 	return found;
+}
+
+/* What is said of an option or item, in the user's language; or "". */
+static void find_about(char *out, size_t size, const char *const *help,
+		       const char *name)
+{
+	struct entry e;
+
+	*out = '\0';
+	for (; *help && !*out; help++) {
+		const char *part[] = { _(*help), NULL };
+
+		if (find_entry(&e, part, name))
+			read_about(out, size, e.about);
+	}
 }
 
 /* --- offering ------------------------------------------------------------- */
@@ -209,13 +223,10 @@ static void offer_kind(struct completion *c, const char *kind)
 	static const char *const folders[] = { "DIR",	     "DEST", "FOLDER",
 					       "MOUNTPOINT", "TREE", "BACKUP",
 					       "A",	     "B",    "FROM" };
-	struct entry e;
 	char about[300];
 
 	if (islower((unsigned char)*kind)) {
-		*about = '\0';
-		if (find_entry(&e, c->help, kind))
-			read_about(about, sizeof(about), e.about);
+		find_about(about, sizeof(about), c->help, kind);
 		completion_offer(c, kind, about);
 		return;
 	}
@@ -274,19 +285,16 @@ struct offering {
 	bool items; /* of -o, instead of options */
 };
 
-static bool offer_entry(void *arg, const struct entry *e, const char *part)
+static bool offer_entry(void *arg, const struct entry *e)
 {
 	const struct offering *o = arg;
-	const char *translated[] = { _(part), NULL };
-	struct entry known = *e;
 	char word[64], about[300];
 
 	if (o->items == (*e->name.ptr == '-') ||
 	    memchr(e->name.ptr, '.', e->name.len)) /* "x-..." */
 		return false;
 	snprintf(word, sizeof(word), "%.*s", (int)e->name.len, e->name.ptr);
-	find_entry(&known, translated, word);
-	read_about(about, sizeof(about), known.about ? known.about : e->about);
+	find_about(about, sizeof(about), o->c->help, word);
 	if (!o->items || !e->takes.len || e->optional)
 		completion_offer(o->c, word, about);
 	if (e->takes.len && (o->items || e->optional)) {

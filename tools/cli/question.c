@@ -3,10 +3,15 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
+
+#include "language.h"
 
 int question_yes(const char *text)
 {
+	/* TRANSLATORS: the letters that a yes can begin with */
+	const char *yes = _("yY");
 	char answer[64];
 	FILE *tty = NULL;
 	int rc;
@@ -17,8 +22,7 @@ int question_yes(const char *text)
 		return -ENOTTY;
 	fputs(text, tty);
 	fflush(tty);
-	rc = fgets(answer, sizeof(answer), tty) &&
-	     (answer[0] == 'y' || answer[0] == 'Y');
+	rc = fgets(answer, sizeof(answer), tty) && strchr(yes, answer[0]);
 	fclose(tty);
 	return rc;
 }
