@@ -166,29 +166,6 @@ def without_a_password_the_unit_fails_and_nothing_hangs():
             "status=13" in m.log(UNIT), m.log(UNIT)
 
 
-ASKED = r"nofail,x-systemd.mount-timeout=5min,extpass=systemd-ask-password" \
-    r"\040--timeout=0\040Backup:"
-
-
-@case
-def the_password_can_come_from_who_sits_in_front_of_the_machine():
-    with booted(line(ENCRYPTED, ASKED), wait=False) as m:
-        m.becomes("default.target", "active")
-        reached(m)
-        equal(m.state(UNIT), "activating")
-        question = wait_until(lambda: m.run(
-            "sh", "-c", "cat /run/systemd/ask-password/ask.*").stdout,
-            "the question")
-        assert "Message=Backup:\n" in question, question
-        reply = m.run("/lib/systemd/systemd-reply-password", "1",
-                      re.search("^Socket=(.*)$", question, re.M)[1],
-                      input=PASSWORD, stdin=None)
-        equal((reply.returncode, reply.stderr), (0, ""))
-        m.becomes(UNIT, "active")
-        reads(m)
-        assert PASSWORD not in m.sh("journalctl -o cat")
-
-
 @case
 def a_key_file_saves_the_password():
     key = new_path("key")
@@ -236,6 +213,59 @@ def an_automount_without_the_backup_says_no_until_it_is_there():
         assert "No such device" in done.stderr, done.stderr
         m.sh('cp -a "$1" /srv/phone', PLAIN)
         reads(m)
+
+
+# --- what the manual says ----------------------------------------------------
+
+def manual(words):
+    """The lines of larderfs(8) that have these, with what they need."""
+    text = read(f"{TESTS}/../man/larderfs.8", "r").replace(r"\e", "\\")
+    found = [line for line in text.splitlines(keepends=True)
+             if line.startswith("/srv/backup/UDID ") and words in line]
+    assert found, words
+    return "".join(found).replace("UDID /mnt/plain", "PLAIN /mnt/plain"), f"""
+mkdir -p /srv/backup /etc/larder
+cp -a {PLAIN} /srv/backup/PLAIN
+cp -a {ENCRYPTED} /srv/backup/UDID
+cp {PASSFILE} /etc/larder/phone
+"""
+
+
+@case
+def the_lines_of_the_manual_mount_for_everybody():
+    with booted(*manual(" larderfs nofail,allow_other")) as m:
+        reached(m)
+        for at in (AT, "/mnt/plain"):
+            equal(m.sh("setpriv --reuid=65534 --regid=65534 --clear-groups "
+                       'cat "$1"', at + HELLO), "hello")
+
+
+@case
+def the_line_of_the_manual_mounts_at_the_first_access():
+    with booted(*manual("x-systemd.automount,idle=600")) as m:
+        reached(m)
+        equal((m.state(AUTO), m.is_mounted(AT)), ("active", False))
+        reads(m)
+        equal(m.is_mounted(AT), True)
+
+
+@case
+def the_line_of_the_manual_asks_who_sits_in_front_of_the_machine():
+    with booted(*manual("systemd-ask-password"), wait=False) as m:
+        m.becomes("default.target", "active")
+        reached(m)
+        equal(m.state(UNIT), "activating")
+        question = wait_until(lambda: m.run(
+            "sh", "-c", "cat /run/systemd/ask-password/ask.*").stdout,
+            "the question")
+        assert "Message=Backup:\n" in question, question
+        reply = m.run(os.path.dirname(SYSTEMD) + "/systemd-reply-password",
+                      "1", re.search("^Socket=(.*)$", question, re.M)[1],
+                      input=PASSWORD, stdin=None)
+        equal((reply.returncode, reply.stderr), (0, ""))
+        m.becomes(UNIT, "active")
+        reads(m)
+        assert PASSWORD not in m.sh("journalctl -o cat")
 
 
 # --- the units that the lines become -----------------------------------------
