@@ -101,7 +101,7 @@ def user(shapes=("db-encrypted", "mbdb-plain"), conf=None, more=""):
             shutil.copytree(golden(shape), f"{TMP}/{shape}")
             save(f"{TMP}/{shape}.udid", mkbackup.SHAPES[shape].udid)
     for instance, lines in (conf or {}).items():
-        more += f"\ncat >'{CONF}/{instance}.conf' <<'END'\n{lines}\nEND\n"
+        more += f"\ncat >\"{CONF}/{instance}.conf\" <<'END'\n{lines}\nEND\n"
     with booted(setup="SYSTEMD=" + SYSTEMD + SETUP.format(
             uid=UID, home=HOME, runtime=RUNTIME, conf=CONF, more=more,
             shapes=" ".join(shapes))) as m:
@@ -178,7 +178,7 @@ def it_is_mounted_at_login_and_unmounted_at_logout():
 
 @case
 def a_name_and_a_path_are_escaped():
-    with user(["db-encrypted"]) as u:
+    with user(["db-encrypted"], conf={NAME: "OPTIONS=umask=077"}) as u:
         path = u.sh('systemd-escape "$1"', f"{HOME}/Backup/{UDID}").strip()
         name = u.sh('systemd-escape "$1"', NAME).strip()
         equal(name, r"Anna\x27s\x20iPhone")
@@ -186,9 +186,10 @@ def a_name_and_a_path_are_escaped():
                 "larder mount --remember --passfile passfile Backup/* 2>&1; "
                 "larder umount"):
             raise Skip("the kernel keeps no keys")
-        for instance in (path, name):
+        for instance, mode in ((path, "644"), (name, "700")):
             u.start(instance)
             u.reads()
+            equal(u.sh('stat -c %a "$1"', AT + HELLO).strip(), mode)
             u.stop(instance)
         u.sh("larder lock --quiet")
 
