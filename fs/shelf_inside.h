@@ -2,7 +2,10 @@
 #ifndef SHELF_INSIDE_H
 #define SHELF_INSIDE_H
 
+#include <errno.h>
+
 #include "bytes.h"
+#include "own_files.h"
 #include "shelf.h"
 #include "shelf_keys.h"
 #include "shelf_scan.h"
@@ -32,7 +35,9 @@ struct shelf_volume {
 	char *folder, *udid;
 	int64_t date;
 	bool encrypted;
-	struct mb_err why; /* locked or damaged */
+	/* how it ended when it was last tried to open it, and why */
+	enum shelf_state failed;
+	struct mb_err why;
 };
 
 /* A device has its number for ever, its link one for each target. */
@@ -78,17 +83,50 @@ struct shelf {
 
 long long shelf_now_ms(void);
 
+/* Files that a closed backup shows, among the numbers of own_files.h. */
+#define SHELF_NOTICE_DAMAGED 14u
+#define SHELF_NOTICE_LOCKED 15u
+
+/* Not of a backup. */
+static inline bool shelf_is_own(fuse_ino_t ino)
+{
+	return !own_is(ino) && ino >> VOLUME_SHIFT == 0;
+}
+
+static inline bool shelf_is_link(fuse_ino_t ino)
+{
+	return shelf_is_own(ino) && ino >= SHELF_FIRST_LINK;
+}
+
+/* The folder of a backup. */
+static inline bool shelf_is_top(fuse_ino_t ino)
+{
+	return !own_is(ino) && !shelf_is_own(ino) && (uint32_t)ino == MB_ROOT;
+}
+
+static inline bool shelf_is_notice(fuse_ino_t ino)
+{
+	return own_is(ino) && (uint32_t)ino >= SHELF_NOTICE_DAMAGED;
+}
+
+/*
+ * What is on the shelf can change at any time: a name is asked for each time,
+ * so that nobody gets an old backup by a new name. Seconds.
+ */
+#define SHELF_NAME_TIMEOUT 0.0
+
+static inline double shelf_attr_timeout(fuse_ino_t ino)
+{
+	return shelf_is_notice(ino) ? 0.0 : 1.0;
+}
+
 /* --- shelf.c --- */
 
-/* Under the lock. */
-struct shelf_place *shelf_place_of(const struct shelf *s,
-				   const struct shelf_device *d);
-/* Its inode; and the device that it is, NULL if that is gone. */
-fuse_ino_t shelf_device_ino(const struct shelf *s,
-			    const struct shelf_device *d);
-const struct shelf_device *shelf_device_at(const struct shelf *s,
-					   fuse_ino_t ino);
+/* Under the lock; NULL if it is gone. */
 struct shelf_volume *shelf_find(const struct shelf *s, fuse_ino_t ino);
+/* Under the lock: a new one, with a number of its own; NULL without memory. */
+struct shelf_volume *shelf_volume_new(struct shelf *s,
+				      const struct shelf_item *item);
 
 /* shelf_take - the volume of an inode, until shelf_put; NULL if it is gone */
 struct shelf_volume *shelf_take(struct shelf *s, fuse_ino_t ino);
@@ -101,11 +139,6 @@ void shelf_put(struct shelf *s, struct shelf_volume *v);
  */
 void shelf_settle(struct shelf *s, fuse_req_t req);
 
-/* shelf_enter - open it, if it is not open: can take seconds */
-void shelf_enter(struct shelf *s, struct shelf_volume *v);
-/* Is there a reason to? Under the lock. */
-bool shelf_is_worth_entering(const struct shelf_volume *v);
-
 /*
  * shelf_aside - do something in a thread of its own
  *
@@ -113,6 +146,29 @@ bool shelf_is_worth_entering(const struct shelf_volume *v);
  */
 int shelf_aside(struct shelf *s, void *(*run)(void *arg), void *arg);
 void shelf_aside_ends(struct shelf *s);
+
+static inline struct shelf *shelf_of(fuse_req_t req)
+{
+	return fs_mount(req)->shelf;
+}
+
+/* The volume of an inode, or NULL and the answer that it is gone. */
+static inline struct shelf_volume *
+shelf_take_for(struct shelf *s, fuse_req_t req, fuse_ino_t ino)
+{
+	struct shelf_volume *v = shelf_take(s, ino);
+
+	if (!v)
+		fuse_reply_err(req, ESTALE);
+	return v;
+}
+
+/* --- shelf_enter.c --- */
+
+/* shelf_enter - open it, if it is not open: can take seconds */
+void shelf_enter(struct shelf *s, struct shelf_volume *v);
+/* Is there a reason to? Under the lock. */
+bool shelf_is_worth_entering(const struct shelf_volume *v);
 
 /* --- shelf_keeper.c --- */
 
@@ -123,14 +179,65 @@ void shelf_await(struct shelf *s);
 int shelf_keeper_start(struct shelf *s);
 void shelf_keeper_end(struct shelf *s);
 
+/* shelf_let_go - have the kernel forget what has this name in a folder */
+void shelf_let_go(struct shelf *s, fuse_ino_t dir, const char *name);
+
+/* --- shelf_table.c: all but the last under the lock --- */
+
+struct shelf_place *shelf_place_of(const struct shelf *s,
+				   const struct shelf_device *d);
+/* Its inode; and the device that it is, NULL if that is gone. */
+fuse_ino_t shelf_device_ino(const struct shelf *s,
+			    const struct shelf_device *d);
+const struct shelf_device *shelf_device_at(const struct shelf *s,
+					   fuse_ino_t ino);
+/* What of the list shows a volume; NULL: nothing any more. */
+struct shelf_item *shelf_item_of(const struct shelf *s,
+				 const struct shelf_volume *v);
+/* shelf_put_up - @list changes places with the one before; 0 or -ENOMEM */
+int shelf_put_up(struct shelf *s, struct shelf_list *list);
+
 /*
  * shelf_replace - another list takes the place of the one before
  * @list: taken over
  */
 void shelf_replace(struct shelf *s, struct shelf_list *list);
 
-/* shelf_let_go - have the kernel forget what has this name in a folder */
-void shelf_let_go(struct shelf *s, fuse_ino_t dir, const char *name);
+/* --- shelf_show.c: all but the last under the lock --- */
+
+/* The folder that a backup is in. */
+fuse_ino_t shelf_above(const struct shelf *s, const struct shelf_volume *v);
+/* The device whose link it is; NULL. */
+const struct shelf_device *shelf_device_of_link(const struct shelf *s,
+						fuse_ino_t ino);
+/* By their names; 0 if there is none. */
+fuse_ino_t shelf_find_device(const struct shelf *s, const char *name);
+fuse_ino_t shelf_find_backup(const struct shelf *s,
+			     const struct shelf_device *d, const char *name);
+/* The file that a closed backup shows; 0 if it is not closed. */
+fuse_ino_t shelf_notice_ino(const struct shelf_volume *v);
+const char *shelf_notice_name(fuse_ino_t ino);
+
+/* shelf_attributes - of all that is not in an open backup; 0 or -ESTALE */
+int shelf_attributes(const struct shelf *s, fuse_ino_t ino, struct stat *st);
+
+/*
+ * shelf_listing_new - a folder as it is now, for the caller to free
+ *
+ * NULL without memory, or if it is gone.
+ */
+struct shelf_listing;
+struct shelf_listing *shelf_listing_new(const struct shelf *s, fuse_ino_t dir);
+void shelf_answer_listing(fuse_req_t req, struct shelf *s,
+			  struct shelf_listing *l, size_t size, off_t off,
+			  bool plus);
+
+/* --- shelf_about.c: requests --- */
+
+void shelf_statfs(fuse_req_t req, fuse_ino_t ino);
+void shelf_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
+		    size_t size);
+void shelf_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
 
 /* --- shelf_notice.c --- */
 

@@ -78,7 +78,7 @@ static int add_locked(const struct shelf *s, const struct shelf_volume *v,
 int shelf_notice(const struct shelf *s, const struct shelf_volume *v,
 		 struct buf *out)
 {
-	bool locked = v->state == SHELF_LOCKED;
+	bool locked = v->failed == SHELF_LOCKED;
 	int rc = add_text(out,
 			  locked ? "This backup is encrypted, and closed: " :
 				   "This backup cannot be opened: ");
