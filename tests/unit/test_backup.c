@@ -614,6 +614,25 @@ CASE(the_derived_key_is_the_vectors)
 	mb_backup_free(b);
 }
 
+CASE(what_a_derivation_depends_on_tells_key_bags_apart)
+{
+	struct mb_backup *const backups[] = {
+		must_open(encrypted_backup(KEYBAG_MODERN)),
+		must_open(encrypted_backup(KEYBAG_MODERN)),
+		must_open(encrypted_backup(KEYBAG_LEGACY)),
+		must_open(plain_backup()),
+	};
+	uint8_t of[4][MB_DERIVATION_LEN], none[MB_DERIVATION_LEN] = { 0 };
+
+	for (int i = 0; i < 4; i++)
+		mb_backup_get_derivation(backups[i], of[i]);
+	CHECK(!memcmp(of[0], of[1], sizeof(none)));
+	CHECK(memcmp(of[0], of[2], sizeof(none)) != 0);
+	CHECK(!memcmp(of[3], none, sizeof(none)));
+	for (int i = 0; i < 4; i++)
+		mb_backup_free(backups[i]);
+}
+
 CASE(a_wrong_password_changes_nothing)
 {
 	struct mb_backup *b = must_open(encrypted_backup(KEYBAG_MODERN));
@@ -1084,6 +1103,7 @@ int main(void)
 	RUN(while_moving_the_snapshot_counts_before_the_folder);
 	RUN(the_right_password_opens_everything);
 	RUN(the_derived_key_is_the_vectors);
+	RUN(what_a_derivation_depends_on_tells_key_bags_apart);
 	RUN(a_wrong_password_changes_nothing);
 	RUN(a_locked_backup_tells_that_a_password_is_needed);
 	RUN(a_manifest_in_clear_loads_locked_and_its_files_do_not_open);
