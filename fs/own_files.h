@@ -16,7 +16,7 @@
 
 #define OWN_DIR_NAME ".larder"
 #define OWN_INFO_NAME ".xdg-volume-info"
-#define OWN_BIT (UINT64_C(1) << 56)
+#define OWN_BIT (UINT64_C(1) << 60)
 #define OWN_INFO_NODE 100
 
 static inline bool own_is(uint64_t ino)

@@ -41,8 +41,12 @@ void shelf_keys_release(struct shelf_keys *keys);
 int shelf_keys_unlock(struct shelf_keys *keys, struct mb_backup *backup,
 		      struct mb_err *err);
 
-/* shelf_keys_try - the same with a password from elsewhere; and it is said that
- * it takes a while */
+/*
+ * shelf_keys_try - the same with a password that was typed
+ *
+ * A terminal is told that it takes a while. Returns 0; -EKEYREJECTED; -EBADMSG
+ * if it fits and the key bag is damaged.
+ */
 int shelf_keys_try(struct shelf_keys *keys, struct mb_backup *backup,
 		   const struct secret *password, struct mb_err *err);
 
