@@ -43,13 +43,17 @@ size_t mb_folder_udid_len(const char *name)
 int mb_folder_each(int dir_fd, int (*each)(void *arg, const char *name, int fd),
 		   void *arg)
 {
-	int again = openat(dir_fd, ".", OPEN_DIR), rc = 0;
-	DIR *dir = again < 0 ? NULL : fdopendir(again);
 	struct dirent *e;
+	int again, rc = 0;
+	DIR *dir;
 
+	if (mb_folder_is_backup(dir_fd))
+		return 0;
+	again = openat(dir_fd, ".", OPEN_DIR);
+	dir = again < 0 ? NULL : fdopendir(again);
 	if (!dir)
 		return -errno;
-	while (rc == 0 && !mb_folder_is_backup(dir_fd) && (e = readdir(dir))) {
+	while (rc == 0 && (e = readdir(dir))) {
 		mb_auto(close) int fd = -1;
 
 		/* hidden: also what larder itself works in */
