@@ -43,6 +43,9 @@ sys.path.insert(0, TESTS)
 
 import mkbackup                                         # noqa: E402
 
+# what is expected of the programs is in plain English, on terminals too
+os.environ |= {"LANGUAGE": "", "NO_COLOR": "1"}
+
 PASSWORD = mkbackup.DEFAULT_PASSWORD
 SHAPES = list(mkbackup.SHAPES)
 NOBODY = 65534
@@ -239,7 +242,7 @@ def differences(expect, path, *options):
 def environment(**more):
     env = {name: value for name, value in os.environ.items()
            if not name.startswith("LARDER_")}
-    env |= {"TZ": "UTC", "LC_ALL": "C.UTF-8", "LANGUAGE": "", "HOME": TMP}
+    env |= {"TZ": "UTC", "LC_ALL": "C.UTF-8", "HOME": TMP}
     name, value = MARK.split("=")
     env[name] = value
     # a daemon has no standard error: reports go to files

@@ -9,7 +9,8 @@ RED, GREEN, END = "\x1b[1;31m", "\x1b[32m", "\x1b[m"
 
 def shown(*args, **env):
     """What a terminal gets."""
-    with Terminal(LARDER, *args, env=environment(TERM="xterm") | env) as t:
+    with Terminal(LARDER, *args, env=environment(TERM="xterm", NO_COLOR="")
+                  | env) as t:
         said = t.read_until()
         t.wait()
     return said
@@ -54,7 +55,7 @@ def an_empty_no_color_says_nothing():
 def a_pipe_gets_none():
     for args in (["info", "/nowhere"], ["doctor", TMP], ["verify", PLAIN],
                  ["diff", PLAIN, golden("db-plain")]):
-        done = larder(*args, env=environment(TERM="xterm"))
+        done = larder(*args, env=environment(TERM="xterm", NO_COLOR=""))
         assert "\x1b" not in done.stdout + done.stderr, args
 
 
