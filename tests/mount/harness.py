@@ -82,7 +82,7 @@ BIN = STAGE + "/usr/local/bin"
 LARDERFS = BIN + "/larderfs"
 LARDER = BIN + "/larder"
 with open(LARDERFS, "rb") as program:
-    SANITIZED = b"__asan_init" in program.read()
+    SANITIZED = re.search(b"__[at]san_init", program.read()) is not None
 
 TMP = tempfile.mkdtemp(prefix="larder-test-")
 os.chmod(TMP, 0o755)            # for tests as another user
@@ -246,10 +246,12 @@ def environment(**more):
     name, value = MARK.split("=")
     env[name] = value
     # a daemon has no standard error: reports go to files
-    for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
+    for name, options in (
+            ("ASAN_OPTIONS", "halt_on_error=1:abort_on_error=1"),
+            ("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1"),
+            ("TSAN_OPTIONS", "halt_on_error=1:second_deadlock_stack=1")):
         env[name] = ":".join(filter(None, (
-            "halt_on_error=1:abort_on_error=1:print_stacktrace=1",
-            env.get(name), f"log_path={REPORTS}/report")))
+            options, env.get(name), f"log_path={REPORTS}/report")))
     for name, value in more.items():
         env[name] = value
     return env
