@@ -4,8 +4,8 @@
     check_translation.py SOURCE_DIR
 
 Each is well formed, with formats that take the same arguments; says nearly all
-that there is to say, if not every new message at once; and POTFILES names each
-source file.
+that there is to say, if not every new message at once; and each file that
+POTFILES names is there.
 """
 import glob
 import os
@@ -49,8 +49,10 @@ def main():
     bad = 0
     with open(PO + "/POTFILES", encoding="ascii") as f:
         listed = f.read().split()
-    for name in sorted(set(sources()) ^ set(listed)):
-        print(f"tools/po/POTFILES: {name} is only there, or only here")
+    for name in sorted(set(sources()) - set(listed)):
+        print(f"tools/po/POTFILES could name {name}")
+    for name in sorted(set(listed) - set(sources())):
+        print(f"tools/po/POTFILES: there is no {name}")
         bad += 1
     with open(PO + "/meson.build", encoding="utf-8") as f:
         keywords = re.findall(r"'(--keyword=[^']+)'", f.read())
