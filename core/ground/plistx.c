@@ -219,21 +219,45 @@ bool plistx_data(plist_t dict, const char *key, struct view *out)
 	return true;
 }
 
-bool plistx_date(plist_t dict, const char *key, int64_t *out)
+#ifdef HAVE_PLIST_NEW_UNIX_DATE
+
+static int64_t date_of(plist_t node)
 {
-	plist_t node = get_typed(dict, key, PLIST_DATE);
+	int64_t unix_s = 0;
+
+	plist_get_unix_date_val(node, &unix_s);
+	return unix_s;
+}
+
+plist_t plistx_new_date(int64_t unix_s)
+{
+	return plist_new_unix_date(unix_s);
+}
+
+#else
+
+static int64_t date_of(plist_t node)
+{
 	int32_t sec = 0, usec = 0;
 
-	if (!node)
-		return false;
 	plist_get_date_val(node, &sec, &usec);
-	*out = (int64_t)sec + PLIST_EPOCH;
-	return true;
+	return (int64_t)sec + PLIST_EPOCH;
 }
 
 plist_t plistx_new_date(int64_t unix_s)
 {
 	return plist_new_date((int32_t)(unix_s - PLIST_EPOCH), 0);
+}
+
+#endif
+
+bool plistx_date(plist_t dict, const char *key, int64_t *out)
+{
+	plist_t node = get_typed(dict, key, PLIST_DATE);
+
+	if (node)
+		*out = date_of(node);
+	return node;
 }
 
 /* U+FFFE and U+FFFF are characters that XML does not have. */

@@ -89,6 +89,7 @@ class Root:
             os.mknod(self.path + "/dev/fuse", 0o666 | stat.S_IFCHR,
                      os.makedev(10, 229))
         fine("mount", "-t", "proc", "proc", self.path + "/proc")
+        fine("mount", "-t", "devpts", "devpts", self.path + "/dev/pts")
 
     def run(self, *argv, **more):
         return fine("chroot", self.path, *argv, **more)

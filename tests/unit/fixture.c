@@ -291,9 +291,18 @@ plist_t read_plist_bytes(const void *ptr, size_t len)
 	return node;
 }
 
-static void set_uint(plist_t dict, const char *key, uint64_t value)
+plist_t new_int(int64_t value)
 {
-	plist_dict_set_item(dict, key, plist_new_uint(value));
+#ifdef HAVE_PLIST_NEW_INT
+	return plist_new_int(value);
+#else
+	return plist_new_uint((uint64_t)value);
+#endif
+}
+
+static void set_int(plist_t dict, const char *key, int64_t value)
+{
+	plist_dict_set_item(dict, key, new_int(value));
 }
 
 struct bytes mbfile(const struct entry *e)
@@ -305,16 +314,16 @@ struct bytes mbfile(const struct entry *e)
 
 	plist_array_append_item(objects, plist_new_string("$null"));
 	plist_array_append_item(objects, file);
-	set_uint(file, "Mode", mode_of(e));
-	set_uint(file, "Size", (uint64_t)e->size);
-	set_uint(file, "LastModified", (uint64_t)e->mtime);
-	set_uint(file, "LastStatusChange", (uint64_t)e->mtime + 1);
-	set_uint(file, "Birth", (uint64_t)e->mtime - 1);
-	set_uint(file, "UserID", 501);
-	set_uint(file, "GroupID", 501);
-	set_uint(file, "InodeNumber", 7);
-	set_uint(file, "Flags", 0);
-	set_uint(file, "ProtectionClass", e->class);
+	set_int(file, "Mode", mode_of(e));
+	set_int(file, "Size", e->size);
+	set_int(file, "LastModified", e->mtime);
+	set_int(file, "LastStatusChange", e->mtime + 1);
+	set_int(file, "Birth", e->mtime - 1);
+	set_int(file, "UserID", 501);
+	set_int(file, "GroupID", 501);
+	set_int(file, "InodeNumber", 7);
+	set_int(file, "Flags", 0);
+	set_int(file, "ProtectionClass", e->class);
 	plist_dict_set_item(file, "RelativePath", plist_new_uid(next++));
 	plist_array_append_item(objects,
 				plist_new_string(e->path ? e->path : ""));
@@ -364,10 +373,10 @@ void add_mbdb(struct bytes *b, const struct entry *e)
 	add_be(b, 7, 8);
 	add_be(b, 501, 4);
 	add_be(b, 501, 4);
-	add_be(b, (uint64_t)e->mtime, 4);
-	add_be(b, (uint64_t)e->mtime + 1, 4);
-	add_be(b, (uint64_t)e->mtime - 1, 4);
-	add_be(b, (uint64_t)e->size, 8);
+	add_be(b, e->mtime, 4);
+	add_be(b, e->mtime + 1, 4);
+	add_be(b, e->mtime - 1, 4);
+	add_be(b, e->size, 8);
 	add_be(b, e->class, 1);
 	add_be(b, 0, 1);
 }

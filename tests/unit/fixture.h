@@ -97,6 +97,7 @@ void sql(sqlite3 *db, const char *text);
 
 struct bytes plist_bytes(plist_t node);		       /* binary; takes @node */
 plist_t read_plist_bytes(const void *ptr, size_t len); /* NULL: it is none */
+plist_t new_int(int64_t value);			       /* also a negative one */
 /*
  * Manifest.plist; @keybag and @key may be NULL.
  */

@@ -305,7 +305,7 @@ CASE(times_as_integer_real_date_and_nsdate)
 	CHECK_INT(rec.birth.tv_sec, 978307199);
 	CHECK_INT(rec.birth.tv_nsec, 500000000);
 	s = shape_new();
-	set(&s, "LastModified", plist_new_uint((uint64_t)-86400));
+	set(&s, "LastModified", new_int(-86400));
 	set(&s, "LastStatusChange", plist_new_uint(0xffffffff));
 	set(&s, "Birth", refer(&s, plist_new_uint(77)));
 	CHECK_INT(decode_shape(&s), 0);
@@ -391,7 +391,7 @@ CASE(a_negative_size_is_told_as_it_is)
 {
 	struct shape s = shape_new();
 
-	set(&s, "Size", plist_new_uint((uint64_t)-1));
+	set(&s, "Size", new_int(-1));
 	CHECK_INT(decode_shape(&s), 0);
 	CHECK(rec.size < 0);
 }

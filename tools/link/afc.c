@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <inttypes.h>
 
-static const char magic[8] = "CFA6LPAA";
+static const char magic[8] = {
+	'C', 'F', 'A', '6', 'L', 'P', 'A', 'A',
+};
 
 /* --- requests ------------------------------------------------------------ */
 
