@@ -15,7 +15,7 @@
 #include "record.h"
 #include "tap.h"
 
-static const uint8_t key[KEY_LEN] = "a manifest key, which is no good";
+static const uint8_t key[KEY_LEN] = "a manifest key, that is no good";
 
 static struct mb_slice slice(const char *text)
 {
