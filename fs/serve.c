@@ -103,6 +103,8 @@ static int loop(struct fuse_session *session)
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
 	int rc;
 
+	if (!config)
+		return -ENOMEM;
 	fuse_loop_cfg_set_max_threads(config, WORKERS);
 	fuse_loop_cfg_set_idle_threads(config, WORKERS);
 	rc = fuse_session_loop_mt(session, config);
