@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * SQLite asks for a page at a time. Where the backup is far away, each of them
+ * takes a while, and a domain has thousands. But they come in order, or nearly:
+ * those of the index, and between them those of the table that it leads to. So
+ * a few streams are followed. What continues none is read as it is asked for,
+ * and may begin one; what continues one is read with what comes next, twice as
+ * much each time. Few places are looked up for the root, and cost no more.
+ */
 #include "manifest_vfs.h"
 
 #include <errno.h>
@@ -10,12 +18,108 @@
 #define HEADER_LEN 100		/* of an SQLite database */
 #define MAGIC "SQLite format 3" /* with its NUL */
 
+#define STREAMS 4
+#define AHEAD_MIN (16 << 10)
+#define AHEAD_MAX (256 << 10)
+#define GAP_MAX (64 << 10) /* a step over other pages is no end of it */
+
+/* Plaintext of the database that has been read in one go. */
+struct stream {
+	int64_t off, end;
+	size_t ahead; /* how much was read the last time */
+	unsigned long used;
+	uint8_t *bytes; /* AHEAD_MAX, or NULL: nothing is held */
+};
+
 struct manifest_vfs {
 	struct one_file_vfs vfs;
 	sqlite3 *db;
 	struct payload *payload;
 	int64_t size;
+	struct stream streams[STREAMS];
+	unsigned long now;
 };
+
+static bool holds(const struct stream *s, size_t len, int64_t off)
+{
+	return s->bytes && off >= s->off && off + (int64_t)len <= s->end;
+}
+
+static bool is_continued(const struct stream *s, int64_t off)
+{
+	return s->ahead && off >= s->end && off - s->end <= GAP_MAX;
+}
+
+/* The stream that has some bytes, or leads to them; or the oldest. */
+static struct stream *stream_for(struct manifest_vfs *v, size_t len,
+				 int64_t off)
+{
+	struct stream *best = v->streams, *next = NULL;
+
+	for (struct stream *s = v->streams; s < v->streams + STREAMS; s++) {
+		if (holds(s, len, off))
+			return s;
+		if (is_continued(s, off) && (!next || s->end > next->end))
+			next = s;
+		if (s->used < best->used)
+			best = s;
+	}
+	return next ? next : best;
+}
+
+/* What comes next in a stream; false: it has to be read without. */
+static bool read_on(struct manifest_vfs *v, struct stream *s, size_t len,
+		    int64_t off)
+{
+	size_t ahead = 2 * s->ahead;
+	ssize_t n;
+
+	if (ahead < AHEAD_MIN)
+		ahead = AHEAD_MIN;
+	if (ahead > AHEAD_MAX)
+		ahead = AHEAD_MAX;
+	if (len > ahead)
+		return false;
+	if (!s->bytes)
+		s->bytes = malloc(AHEAD_MAX);
+	if (!s->bytes)
+		return false;
+	if ((int64_t)ahead > v->size - off)
+		ahead = (size_t)(v->size - off);
+	n = payload_pread(v->payload, s->bytes, ahead, off);
+	s->off = off;
+	s->end = off + (n < 0 ? 0 : n);
+	s->ahead = ahead;
+	return holds(s, len, off);
+}
+
+/* @len bytes that are all within the database */
+static ssize_t read_page(struct manifest_vfs *v, void *out, size_t len,
+			 int64_t off)
+{
+	struct stream *s = stream_for(v, len, off);
+	ssize_t n;
+
+	s->used = ++v->now;
+	if (holds(s, len, off) ||
+	    (is_continued(s, off) && read_on(v, s, len, off))) {
+		memcpy(out, s->bytes + (off - s->off), len);
+		return (ssize_t)len;
+	}
+	n = payload_pread(v->payload, out, len, off);
+	s->off = s->end = off + (int64_t)len;
+	s->ahead = len;
+	return n;
+}
+
+static void forget_streams(struct manifest_vfs *v)
+{
+	for (struct stream *s = v->streams; s < v->streams + STREAMS; s++) {
+		if (s->bytes)
+			crypto_wipe(s->bytes, AHEAD_MAX);
+		free(s->bytes);
+	}
+}
 
 static int file_read(sqlite3_file *file, void *out, int len, sqlite3_int64 off)
 {
@@ -28,7 +132,7 @@ static int file_read(sqlite3_file *file, void *out, int len, sqlite3_int64 off)
 	else if (want > v->size - off)
 		want = (int)(v->size - off);
 	if (want)
-		n = payload_pread(v->payload, out, (size_t)want, off);
+		n = read_page(v, out, (size_t)want, off);
 	if (n < 0)
 		return SQLITE_IOERR_READ;
 	if (n == len)
@@ -141,5 +245,6 @@ void manifest_vfs_close(struct manifest_vfs *v)
 	if (!v)
 		return;
 	one_file_close(&v->vfs, v->db);
+	forget_streams(v);
 	free(v);
 }

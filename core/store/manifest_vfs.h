@@ -7,8 +7,9 @@
 #include "payload.h"
 
 /*
- * SQLite reads Manifest.db through payload's pread, page by page: neither is
- * any plaintext on disk, nor the whole of it in memory, and SQLite opens no
+ * SQLite reads Manifest.db through payload's pread, and ahead where it goes on
+ * from page to page: neither is any plaintext on disk, nor more than a few of
+ * its pages in memory (1 MiB at most beside SQLite's own), and SQLite opens no
  * file by itself.
  */
 struct manifest_vfs;
