@@ -223,7 +223,7 @@ static bool set_option(struct options *o, char *option)
 	}
 	if (o->sloppy && !known)
 		return true;
-	log_line("unknown option%s: %s", value ? " or value" : "", option);
+	log_line("unknown option%s: %s", value ? _(" or value") : "", option);
 	return false;
 }
 

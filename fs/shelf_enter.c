@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "language.h"
 #include "log.h"
 #include "shelf_inside.h"
 
@@ -36,8 +37,12 @@ static int open_backup(struct shelf *s, const struct shelf_stamp *stamp,
 		return mb_err_set(err, -ENOMEM, "out of memory");
 	rc = shelf_open_backup(&backup, s->dir_fd, s->path, folder,
 			       s->options->salvage, stamp, err);
-	if (rc == 0)
+	if (rc == 0) {
+		/* what shelf_notice() shows, and not the log */
+		language_for_people(true);
 		rc = shelf_keys_unlock(&s->keys, backup, err);
+		language_for_people(false);
+	}
 	if (rc == 0) {
 		mb_backup_on_note(backup, note, label);
 		rc = mb_backup_load(backup, err);

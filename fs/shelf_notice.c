@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "language.h"
 #include "shelf_inside.h"
 
 /* As a shell takes it; with what could mislead a terminal as numbers. */
@@ -63,25 +64,25 @@ static int add_locked(const struct shelf *s, const struct shelf_volume *v,
 {
 	int rc = add_advice(
 		out,
-		"To have its key kept for some hours, with which it "
-		"opens here too:",
+		_("To have its key kept for some hours, with which it "
+		  "opens here too:"),
 		"larder mount --remember ", s->path, v->folder, "\n\n");
 
 	return rc ? rc :
 		    add_advice(out,
-			       "Or mount the whole folder again, with the "
-			       "password in a file:",
+			       _("Or mount the whole folder again, with the "
+				 "password in a file:"),
 			       "larderfs -o passfile=FILE ", s->path, "",
 			       " MOUNTPOINT\n");
 }
 
-int shelf_notice(const struct shelf *s, const struct shelf_volume *v,
-		 struct buf *out)
+static int add_notice(const struct shelf *s, const struct shelf_volume *v,
+		      struct buf *out)
 {
 	bool locked = v->failed == SHELF_LOCKED;
 	int rc = add_text(out,
-			  locked ? "This backup is encrypted, and closed: " :
-				   "This backup cannot be opened: ");
+			  locked ? _("This backup is encrypted, and closed: ") :
+				   _("This backup cannot be opened: "));
 
 	if (rc == 0)
 		rc = add_text(out, v->why.text);
@@ -90,8 +91,19 @@ int shelf_notice(const struct shelf *s, const struct shelf_volume *v,
 	if (rc == 0)
 		rc = locked ? add_locked(s, v, out) :
 			      add_advice(out,
-					 "What is damaged, what can be had:",
+					 _("What is damaged, what can be had:"),
 					 "larder salvage ", s->path, v->folder,
 					 "\n");
+	return rc;
+}
+
+int shelf_notice(const struct shelf *s, const struct shelf_volume *v,
+		 struct buf *out)
+{
+	int rc;
+
+	language_for_people(true);
+	rc = add_notice(s, v, out);
+	language_for_people(false);
 	return rc;
 }

@@ -448,7 +448,7 @@ static int parse(struct extract *x, int argc, char **argv)
 			&cmd_extract,
 			x->wish.tar ?
 				"extract --tar takes a BACKUP and nothing else" :
-				"extract takes a BACKUP and a DEST");
+				N_("extract takes a BACKUP and a DEST"));
 	x->wish.backup = argv[optind];
 	x->wish.dest = x->wish.tar ? NULL : argv[optind + 1];
 	return check_tar(x);

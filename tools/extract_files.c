@@ -211,7 +211,7 @@ static int open_folder(void *arg, struct extract_folder *folder,
 	if (rc < 0) {
 		extract_failed(f->x, folder->node,
 			       rc == -EPERM && folder->existed ?
-				       "this is the backup itself" :
+				       _("this is the backup itself") :
 				       reason_of(rc));
 		return 1;
 	}
@@ -335,7 +335,7 @@ static int extract_link(struct extract_hand *h, struct extract_target *t)
 	if (!to.len || strlen(text) != to.len) {
 		extract_damaged(h->x, t->node,
 				h->rec.damage ? h->rec.damage :
-						"a link without a target");
+						_("a link without a target"));
 		return 0;
 	}
 	rc = extract_target_link(h, t, text);

@@ -280,7 +280,7 @@ static int write_link(struct taring *t, uint32_t node)
 	if (!to.len || memchr(to.ptr, '\0', to.len)) {
 		extract_damaged(t->x, node,
 				t->rec.damage ? t->rec.damage :
-						"a link without a target");
+						_("a link without a target"));
 		return 0;
 	}
 	rc = write_header(t, node, 0);

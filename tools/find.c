@@ -223,7 +223,7 @@ static int list(const struct find_wish *wish, const struct common *c,
 			err, -ENOENT, "no backup found%s",
 			wish->folder_count ?
 				"" :
-				"; \"larder find FOLDER\" looks elsewhere");
+				_("; \"larder find FOLDER\" looks elsewhere"));
 	if (!c->json)
 		return print_list(&found) < 0 ?
 			       mb_err_set(err, -ENOMEM, "out of memory") :

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "find_inside.h"
+#include "language.h"
 
 /*
  * A process for each place, some at a time. What they say is read as it comes;
@@ -252,9 +253,9 @@ static int look_after(struct search *s, struct runner *r, bool ready)
 	if (rc < 0 && rc != -ENOMEM)
 		rc = 0; /* of this place alone */
 	if (rc == 0 && !r->ended)
-		note(s, r->path, "looking through it has failed");
+		note(s, r->path, _("looking through it has failed"));
 	if (rc > 0 && now_ms() - r->last_ms >= silence_of(s)) {
-		note(s, r->path, "does not answer, and is left out");
+		note(s, r->path, _("does not answer, and is left out"));
 		rc = 0;
 	}
 	if (rc <= 0)

@@ -13,6 +13,7 @@
 
 #include "beneath.h"
 #include "find_inside.h"
+#include "language.h"
 #include "mb/folder.h"
 
 MB_DEFINE_AUTO(struct mb_backup, mb_backup_free)
@@ -347,7 +348,7 @@ static void visit(struct walk *w, int fd, const char *path, int depth)
 	if (++w->folders > FOLDERS_MAX) {
 		if (!w->full)
 			note(w, path,
-			     "so many folders before this one that the rest is not looked through");
+			     _("so many folders before this one that the rest is not looked through"));
 		w->full = true;
 		return;
 	}

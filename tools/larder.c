@@ -57,8 +57,8 @@ int main(int argc, char **argv)
 			continue;
 		if (commands[i]->left_out) {
 			fprintf(stderr,
-				"larder: this larder was built without %s: there is no \"%s\"\n",
-				commands[i]->left_out, argv[1]);
+				_("larder: this larder was built without %s: there is no \"%s\"\n"),
+				_(commands[i]->left_out), argv[1]);
 			return EXIT_USAGE;
 		}
 		argv[1] = name; /* getopt's messages begin with it */

@@ -60,9 +60,10 @@ static int find_place(const struct packing *p, char **parent, char **name,
 
 int new_password(struct secret *s, const char *passfile, struct mb_err *err)
 {
-	int rc = passfile ? secret_from_file(s, passfile, err) :
-			    secret_new_from_terminal(s, "New backup password: ",
-						     "The same again: ", err);
+	int rc = passfile ?
+			 secret_from_file(s, passfile, err) :
+			 secret_new_from_terminal(s, _("New backup password: "),
+						  _("The same again: "), err);
 
 	return rc < 0 ? rc : secret_check_text(s, err);
 }

@@ -63,8 +63,8 @@ static int get_new(const struct wish *wish, const struct common *c,
 	/* where there is no old one, --passfile can only mean the new one */
 	if (wish->action == ACTION_ON && unlock_source_given(&c->unlock))
 		return unlock_get_password(&c->unlock, "", s, err);
-	return secret_new_from_terminal(
-		s, "New backup password: ", "The same again: ", err);
+	return secret_new_from_terminal(s, _("New backup password: "),
+					_("The same again: "), err);
 }
 
 static int get_passwords(struct passwords *p, const struct wish *wish,
@@ -73,8 +73,9 @@ static int get_passwords(struct passwords *p, const struct wish *wish,
 	int rc = 0;
 
 	if (wish->action != ACTION_ON)
-		rc = unlock_get_password(
-			&c->unlock, "Present backup password: ", &p->old, err);
+		rc = unlock_get_password(&c->unlock,
+					 _("Present backup password: "),
+					 &p->old, err);
 	if (rc == 0 && wish->action != ACTION_OFF)
 		rc = get_new(wish, c, &p->new, err);
 	if (rc == 0)
@@ -132,7 +133,7 @@ static int ask_device(struct device_job *job, const struct passwords *p,
 				    NULL, err);
 	if (rc == -EKEYREJECTED && p->old.len)
 		mb_err_set(err, rc, "wrong backup password: %s",
-			   "the device keeps the one it has");
+			   _("the device keeps the one it has"));
 	return rc;
 }
 

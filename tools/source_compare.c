@@ -103,7 +103,7 @@ static int find(struct judge *j, size_t *number, struct mb_err *err)
 		*number = slot->number - 1;
 		return 0;
 	}
-	return differs(j, rec, "should not be there", err);
+	return differs(j, rec, _("should not be there"), err);
 }
 
 static bool same_time(struct timespec a, struct timespec b)
@@ -155,7 +155,7 @@ static int compare_kept(struct judge *j, struct mb_err *err)
 	if (a->type != b->type || a->mode != b->mode || !same_size(j) ||
 	    !same_time(a->mtime, b->mtime) || a->uid != b->uid ||
 	    a->gid != b->gid || !mb_slice_equal(a->target, b->target))
-		return differs(j, b, "its record differs", err);
+		return differs(j, b, _("its record differs"), err);
 	/* what is damaged there cannot be whole here */
 	if (mb_reader_check(j->backup, b, &why) < 0 &&
 	    mb_reader_check(j->s->base, a, NULL) == 0 && can_be_read(j, a))
@@ -176,18 +176,18 @@ static int compare_fresh(struct judge *j, const struct source_entry *entry,
 	if (rec->type != e->type || (rec->mode & 07777) != e->permissions ||
 	    rec->uid != e->uid || rec->gid != e->gid ||
 	    !same_time(rec->mtime, e->mtime))
-		return differs(j, rec, "its record differs", err);
+		return differs(j, rec, _("its record differs"), err);
 	if (!attributes_equal(&p.attributes, rec))
-		return differs(j, rec, "its attributes differ", err);
+		return differs(j, rec, _("its attributes differ"), err);
 	if (e->type == MB_LINK && !mb_slice_equal(rec->target, e->target))
-		return differs(j, rec, "its target differs", err);
+		return differs(j, rec, _("its target differs"), err);
 	if (e->type != MB_FILE)
 		return 0;
 	rc = same_content(j->backup, rec, p.file, p.st.st_size, j->cancelled,
 			  err);
 	return rc < 0 ? rc :
 	       rc     ? 0 :
-			differs(j, rec, "its content differs", err);
+			differs(j, rec, _("its content differs"), err);
 }
 
 static int compare_node(void *arg, uint32_t node, struct mb_err *err)
@@ -225,7 +225,7 @@ static int name_missing(struct judge *j, struct mb_err *err)
 			continue;
 		rc = identity_of(j, slot->number - 1, &missing.domain,
 				 &missing.path, err);
-		return rc < 0 ? rc : differs(j, &missing, "is missing", err);
+		return rc < 0 ? rc : differs(j, &missing, _("is missing"), err);
 	}
 	return 0;
 }

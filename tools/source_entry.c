@@ -249,7 +249,8 @@ static int limit_attributes(struct source *s, struct attributes *a,
 	int rc = 0;
 
 	if (!fits(a)) {
-		what = "its attributes are left as they were: a device does not keep so many";
+		what = _(
+			"its attributes are left as they were: a device does not keep so many");
 		attributes_release(a);
 		if (base)
 			rc = mb_record_each_xattr(base, collect, a);

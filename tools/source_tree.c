@@ -157,7 +157,7 @@ static const char *unfit(const struct walk *w, const FTSENT *e,
 	/* where desktops keep what was deleted, and their own notes; a domain
 	 * that begins with a dot is shown otherwise */
 	return type != MB_DIR || e->fts_name[0] == '.' ?
-		       "left out: not in a domain" :
+		       _("left out: not in a domain") :
 		       NULL;
 }
 
@@ -214,7 +214,7 @@ static int visit(struct walk *w, FTSENT *e, struct mb_err *err)
 			return walk_no_memory(err);
 	}
 	if (!known && !(entry.node && own))
-		odd(w, e->fts_path, "left out: no domain is at this place");
+		odd(w, e->fts_path, _("left out: no domain is at this place"));
 	selected = known && selection_has(w->selection, id.domain, id.path);
 	rc = 0;
 	if (selected || (known && own))

@@ -293,16 +293,16 @@ static int compare_batch(struct comparing *c, struct mb_err *err)
 							   _("cancelled"));
 		else if (l->rc == -ENOENT || l->rc == -ENOTDIR)
 			verify_say_sum(c->v, "missing", false, l->path,
-				       "missing");
+				       _("missing"));
 		else if (l->rc < 0)
 			verify_say_sum(c->v, "payload", false, l->path,
 				       l->rc == -EBADMSG || l->rc == -ELOOP ||
 						       l->rc == -EXDEV ?
-					       "no regular file" :
+					       _("no regular file") :
 					       strerror(-l->rc));
 		else if (memcmp(l->want, l->have, MB_SUM_LEN) != 0)
 			verify_say_sum(c->v, "changed", false, l->path,
-				       "its bytes have changed");
+				       _("its bytes have changed"));
 		free(l->path);
 	}
 	c->batched = 0;
@@ -376,7 +376,7 @@ static int check_listed(void *arg, const char *path, const uint8_t *sum)
 	if (!bsearch(&hash, c->hashes.ptr, c->hashes.len / sizeof(hash),
 		     sizeof(hash), compare_hashes))
 		verify_say_sum(c->v, "unlisted", true, path,
-			       "is not in the list");
+			       _("is not in the list"));
 	return 0;
 }
 

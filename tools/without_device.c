@@ -3,7 +3,7 @@
 
 /* In place of what talks to devices, in a larder that is built without. */
 
-#define PART "devices"
+#define PART N_("devices")
 
 const struct command cmd_backup = { .name = "backup", .left_out = PART };
 const struct command cmd_devices = { .name = "devices", .left_out = PART };
@@ -14,5 +14,5 @@ const struct command cmd_restore = { .name = "restore", .left_out = PART };
 void doctor_look_at_devices(struct doctor *d)
 {
 	doctor_found(d, "device", NOTE, NULL,
-		     "this larder was built without " PART);
+		     "this larder was built without %s", _(PART));
 }

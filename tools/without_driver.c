@@ -3,7 +3,7 @@
 
 /* In place of what has to do with mounts, in a larder without a driver. */
 
-#define PART "its driver"
+#define PART N_("its driver")
 
 const struct command cmd_mount = { .name = "mount", .left_out = PART };
 const struct command cmd_mounts = { .name = "mounts", .left_out = PART };
@@ -12,5 +12,5 @@ const struct command cmd_umount = { .name = "umount", .left_out = PART };
 void doctor_look_at_mounting(struct doctor *d)
 {
 	doctor_found(d, "larderfs", NOTE, NULL,
-		     "this larder was built without " PART);
+		     "this larder was built without %s", _(PART));
 }

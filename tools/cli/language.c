@@ -13,6 +13,9 @@
 
 #define DOMAIN "larder"
 
+/* As the environment wants it, if there is such a one. */
+static locale_t of_people;
+
 /* "" would be the head of the catalogue. */
 static const char *translate(const char *text)
 {
@@ -51,12 +54,24 @@ void language_begin(void)
 	bind_textdomain_codeset("libc", "UTF-8");
 	textdomain(DOMAIN);
 	mb_err_translate(translate);
+	of_people = newlocale(LC_MESSAGES_MASK, "", (locale_t)0);
+}
+
+void language_for_people(bool on)
+{
+	if (of_people)
+		uselocale(on ? of_people : LC_GLOBAL_LOCALE);
 }
 
 #else
 
 void language_begin(void)
 {
+}
+
+void language_for_people(bool on)
+{
+	(void)on;
 }
 
 #endif

@@ -2,6 +2,8 @@
 #ifndef LANGUAGE_H
 #define LANGUAGE_H
 
+#include <stdbool.h>
+
 /*
  * What is said, in the user's language: tools/po has one catalogue each.
  *
@@ -27,5 +29,12 @@ void language_begin(void);
  * For output that programs read, and for logs; before any other thread.
  */
 void language_for_machines(void);
+
+/*
+ * language_for_people - and yet, what this thread says is for people again
+ *
+ * From one call until the other, @on and not.
+ */
+void language_for_people(bool on);
 
 #endif

@@ -17,6 +17,7 @@
 #include "bytes.h"
 #include "cleanup.h"
 #include "exit_status.h"
+#include "language.h"
 
 extern char **environ;
 
@@ -119,7 +120,7 @@ int secret_from_command(struct secret *s, const char *command,
 	const char *argv[] = { "/bin/sh", "-c", command, NULL };
 	int status, rc;
 
-	rc = run(s, argv, true, &status, "password command", err);
+	rc = run(s, argv, true, &status, _("password command"), err);
 	if (rc < 0)
 		return rc;
 	if (!s->len)

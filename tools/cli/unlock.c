@@ -93,7 +93,7 @@ static int derive(struct mb_backup *backup, const struct unlock_source *source,
 		/* a terminal is asked again by repeating the command */
 		if (mb_backup_unlock(backup, key, NULL) != -EKEYREJECTED)
 			return 0;
-		before = "That is not the password. ";
+		before = _("That is not the password. ");
 	}
 }
 

@@ -13,6 +13,7 @@
 #include "beneath.h"
 #include "bytes.h"
 #include "clone.h"
+#include "language.h"
 
 /* Longest name that a device may use; real ones stay far below. */
 #define NAME_MAX_LEN 1024
@@ -74,9 +75,9 @@ static int check_component(const struct host_dir *dir, struct host_name name,
 			   struct mb_err *err)
 {
 	if (len == 2 && part[0] == '.' && part[1] == '.')
-		return refuse(name, "which leads out of its folder", err);
+		return refuse(name, _("which leads out of its folder"), err);
 	if (first && !is_device_folder(dir, part, len))
-		return refuse(name, "which is outside of its folder", err);
+		return refuse(name, _("which is outside of its folder"), err);
 	return 0;
 }
 
@@ -90,15 +91,16 @@ static int check(struct path *out, const struct host_dir *dir,
 	size_t used = 0, at = 0;
 
 	if (name.len > NAME_MAX_LEN)
-		return refuse(name, "a name that is too long", err);
+		return refuse(name, _("a name that is too long"), err);
 	if (memchr(name.ptr, '\0', name.len))
-		return refuse(name, "a name with a zero byte in it", err);
+		return refuse(name, _("a name with a zero byte in it"), err);
 	for (size_t i = 0; i < name.len; i++)
 		if (iscntrl((unsigned char)name.ptr[i]))
-			return refuse(name, "a name with a control character",
+			return refuse(name,
+				      _("a name with a control character"),
 				      err);
 	if (name.len && name.ptr[0] == '/')
-		return refuse(name, "which is outside of its folder", err);
+		return refuse(name, _("which is outside of its folder"), err);
 	while (at < name.len) {
 		const char *part = name.ptr + at;
 		const char *slash = memchr(part, '/', name.len - at);
@@ -117,7 +119,7 @@ static int check(struct path *out, const struct host_dir *dir,
 		used += len;
 	}
 	if (!used)
-		return refuse(name, "which is no name", err);
+		return refuse(name, _("which is no name"), err);
 	out->text[used] = '\0';
 	return 0;
 }
@@ -258,7 +260,7 @@ static int check_copied(const struct host_dir *dir, const struct path *path,
 			struct mb_err *err)
 {
 	if (!place_of_file(dir, path) && !place_of_folder(dir, path))
-		return failed(-ENOENT, "copy", path, err);
+		return failed(-ENOENT, _("copy"), path, err);
 	return check_writable(dir, "copy", path, err);
 }
 
@@ -275,7 +277,7 @@ int host_dir_open(const struct host_dir *dir, struct host_name name,
 		return rc;
 	place = place_of_file(dir, &path);
 	rc = place ? beneath_open_file(dir->fd, place, len) : -ENOENT;
-	return rc < 0 ? failed(rc, "open", &path, err) : rc;
+	return rc < 0 ? failed(rc, _("open"), &path, err) : rc;
 }
 
 static bool is_folder(const struct host_dir *dir, const struct path *path)
@@ -308,7 +310,7 @@ int host_dir_create(const struct host_dir *dir, struct host_name name,
 		if (rc == 0)
 			rc = beneath_create_file(dir->fd, path.text, 0666);
 	}
-	return rc < 0 ? failed(rc, "create", &path, err) : rc;
+	return rc < 0 ? failed(rc, _("create"), &path, err) : rc;
 }
 
 /* The folders above, as far as they are missing. */
@@ -341,7 +343,7 @@ int host_dir_make_dir(const struct host_dir *dir, struct host_name name,
 		if (rc == 0)
 			rc = beneath_make_dir(dir->fd, path.text, 0777);
 	}
-	return rc < 0 ? failed(rc, "create the folder", &path, err) : 0;
+	return rc < 0 ? failed(rc, _("create the folder"), &path, err) : 0;
 }
 
 int host_dir_move(const struct host_dir *dir, struct host_name from,
@@ -358,9 +360,9 @@ int host_dir_move(const struct host_dir *dir, struct host_name from,
 	if (!strcmp(a.text, b.text))
 		return 0;
 	if (path_is_inside(b.text, a.text) || path_is_inside(a.text, b.text))
-		return failed(-EINVAL, "move into itself", &a, err);
+		return failed(-EINVAL, _("move into itself"), &a, err);
 	rc = beneath_move(dir->fd, a.text, b.text, replaced);
-	return rc < 0 ? failed(rc, "move", &a, err) : 0;
+	return rc < 0 ? failed(rc, _("move"), &a, err) : 0;
 }
 
 int host_dir_remove(const struct host_dir *dir, struct host_name name,
@@ -379,7 +381,7 @@ int host_dir_remove(const struct host_dir *dir, struct host_name name,
 	*removed = rc == 0;
 	if (rc == 0 || rc == -ENOENT)
 		return 0;
-	return failed(rc, "remove", &path, err);
+	return failed(rc, _("remove"), &path, err);
 }
 
 int host_dir_copy(const struct host_dir *dir, struct host_name from,
@@ -394,15 +396,15 @@ int host_dir_copy(const struct host_dir *dir, struct host_name from,
 	    (rc = check_copied(dir, &a, err)) < 0)
 		return rc;
 	if (path_is_inside(b.text, a.text) || path_is_inside(a.text, b.text))
-		return failed(-EINVAL, "copy into itself", &a, err);
+		return failed(-EINVAL, _("copy into itself"), &a, err);
 	rc = beneath_stat(dir->fd, a.text, &st);
 	if (rc < 0)
-		return failed(rc, "copy", &a, err);
+		return failed(rc, _("copy"), &a, err);
 	rc = beneath_remove(dir->fd, b.text);
 	if (rc == 0 || rc == -ENOENT)
 		rc = clone_entry(dir->fd, a.text, dir->fd, b.text, CLONE_COPY,
 				 NULL);
-	return rc < 0 ? failed(rc, "copy", &a, err) : 0;
+	return rc < 0 ? failed(rc, _("copy"), &a, err) : 0;
 }
 
 /* The entries of an open folder; of those of a served backup what is shown. */
@@ -456,15 +458,15 @@ int host_dir_list(const struct host_dir *dir, struct host_name name,
 	if (fd == -ENOENT)
 		return 0;
 	if (fd < 0)
-		return failed(fd, "list", &path, err);
+		return failed(fd, _("list"), &path, err);
 	d = fdopendir(fd);
 	if (!d) {
 		close(fd);
-		return failed(-ENOMEM, "list", &path, err);
+		return failed(-ENOMEM, _("list"), &path, err);
 	}
 	rc = walk(d, dir->served, *place, each, arg);
 	if (rc == 0 && errno)
-		rc = failed(-errno, "list", &path, err);
+		rc = failed(-errno, _("list"), &path, err);
 	closedir(d);
 	return rc;
 }

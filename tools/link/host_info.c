@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "apps.h"
+#include "language.h"
 #include "models.h"
 #include "plistx.h"
 #include "watch.h"
@@ -327,7 +328,7 @@ static int browse(const struct gathering *g, struct apps *apps,
 			    false, &link, err);
 	if (rc == 0)
 		rc = apps_browse(apps, link, err);
-	return tolerate(g, rc, "Info.plist lacks apps", err);
+	return tolerate(g, rc, _("Info.plist lacks apps"), err);
 }
 
 static int add_icons(const struct gathering *g, struct apps *apps,
@@ -342,7 +343,7 @@ static int add_icons(const struct gathering *g, struct apps *apps,
 			    &link, err);
 	if (rc == 0)
 		rc = apps_add_icons(apps, link, err);
-	return tolerate(g, rc, "Info.plist lacks icons", err);
+	return tolerate(g, rc, _("Info.plist lacks icons"), err);
 }
 
 static int gather_apps(const struct gathering *g, struct host_facts *f,
@@ -420,7 +421,7 @@ static int gather_files(const struct gathering *g, struct media *media,
 			take_file(g, f, &files[i]);
 		buf_release(&files[i].content);
 	}
-	return tolerate(g, rc, "Info.plist lacks iTunes files", err);
+	return tolerate(g, rc, _("Info.plist lacks iTunes files"), err);
 }
 
 static int gather(const struct gathering *g, struct media *media,
@@ -435,7 +436,7 @@ static int gather(const struct gathering *g, struct media *media,
 	f->values = device_get(g->device, NULL, NULL);
 	if (!f->values) {
 		rc = mb_err_set(err, -ENODEV, "the device does not answer");
-		rc = tolerate(g, rc, "Info.plist lacks the device's values",
+		rc = tolerate(g, rc, _("Info.plist lacks the device's values"),
 			      err);
 		if (rc < 0)
 			return rc;

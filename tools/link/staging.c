@@ -15,6 +15,7 @@
 #include "bytes.h"
 #include "cleanup.h"
 #include "host_dir.h"
+#include "language.h"
 #include "workdir.h"
 
 /*
@@ -74,9 +75,9 @@ static int find_dir(char **out, const char *dir, struct mb_err *err)
 {
 	/* what is in a backup is nobody else's business */
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-		return failed(-errno, "cannot create the folder", dir, err);
+		return failed(-errno, _("cannot create the folder"), dir, err);
 	*out = realpath(dir, NULL);
-	return *out ? 0 : failed(-errno, "cannot open the folder", dir, err);
+	return *out ? 0 : failed(-errno, _("cannot open the folder"), dir, err);
 }
 
 /* Where DIR/<UDID> really is, if it is a symbolic link. */
@@ -94,10 +95,10 @@ static int follow_link(struct staging *s, struct mb_err *err)
 		return 0;
 	real = realpath(link, NULL);
 	if (!real)
-		return failed(-errno, "cannot follow the link", link, err);
+		return failed(-errno, _("cannot follow the link"), link, err);
 	slash = strrchr(real, '/');
 	if (!slash || !slash[1])
-		return failed(-EINVAL, "no backup can be at", real, err);
+		return failed(-EINVAL, _("no backup can be at"), real, err);
 	*slash = '\0';
 	free(s->dir);
 	free(s->name);
@@ -116,9 +117,9 @@ static int name_things(struct staging *s, struct mb_err *err)
 	if (!ok)
 		return mb_err_set(err, -ENOMEM, "out of memory");
 	s->dir_fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return s->dir_fd < 0 ?
-		       failed(-errno, "cannot open the folder", s->dir, err) :
-		       0;
+	return s->dir_fd < 0 ? failed(-errno, _("cannot open the folder"),
+				      s->dir, err) :
+			       0;
 }
 
 /* --- one run at a time --------------------------------------------------- */
@@ -206,7 +207,7 @@ static int recover(struct staging *s, struct mb_err *err)
 		rc = beneath_rename_new(s->state_fd, PREVIOUS, s->dir_fd,
 					s->name);
 	if (rc < 0)
-		return failed(rc, "cannot put back", s->target, err);
+		return failed(rc, _("cannot put back"), s->target, err);
 	if (read_intent(s, &intent) && intent.keep_as[0] &&
 	    is_there(s->dir_fd, s->name, &target) &&
 	    target.st_ino == intent.inode) {
@@ -218,7 +219,7 @@ static int recover(struct staging *s, struct mb_err *err)
 
 		rc = rc < 0 ? rc : removed;
 	}
-	return rc < 0 ? failed(rc, "cannot clear away", s->state, err) : 0;
+	return rc < 0 ? failed(rc, _("cannot clear away"), s->state, err) : 0;
 }
 
 /* --- open ---------------------------------------------------------------- */
@@ -230,7 +231,8 @@ static int check_base(struct staging *s, const struct stat *st,
 	struct stat above;
 
 	if (!S_ISDIR(st->st_mode))
-		return failed(-ENOTDIR, "no backup can be at", s->target, err);
+		return failed(-ENOTDIR, _("no backup can be at"), s->target,
+			      err);
 	if (fstat(s->dir_fd, &above) == 0 && above.st_dev != st->st_dev)
 		return mb_err_set(
 			err, -EXDEV,
@@ -248,7 +250,7 @@ static int make_clone(struct staging *s, struct mb_err *err)
 	if (rc == 0)
 		rc = s->clone_fd = beneath_open_dir(s->state_fd, CLONE);
 	if (rc < 0)
-		return failed(rc, "cannot create", s->path, err);
+		return failed(rc, _("cannot create"), s->path, err);
 	s->has_base = is_there(s->dir_fd, s->name, &st);
 	if (!s->has_base)
 		rc = beneath_make_dir(s->clone_fd, s->udid, 0700);
@@ -259,8 +261,8 @@ static int make_clone(struct staging *s, struct mb_err *err)
 				 CLONE_SHARE, &s->clone);
 	if (rc == -ECANCELED)
 		return mb_err_set(err, rc, "cancelled");
-	return rc < 0 ? failed(rc, "cannot make a working copy of", s->target,
-			       err) :
+	return rc < 0 ? failed(rc, _("cannot make a working copy of"),
+			       s->target, err) :
 			0;
 }
 
@@ -481,7 +483,7 @@ static int name_version(struct staging *s, char name[NAME_MAX + 1],
 	}
 	if (!is_there(s->dir_fd, status, &st) &&
 	    !is_there(s->dir_fd, s->name, &st))
-		return failed(-ENOENT, "cannot find", s->target, err);
+		return failed(-ENOENT, _("cannot find"), s->target, err);
 	gmtime_r(&st.st_mtime, &tm);
 	for (int again = 0; again < 100; again++) {
 		strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &tm);
@@ -536,7 +538,7 @@ static int make_ready(struct staging *s, struct mb_err *err)
 		rc = beneath_rename(s->state_fd, from, READY);
 	if (rc == 0)
 		rc = beneath_sync(s->state_fd);
-	return rc < 0 ? failed(rc, "cannot bring to disk", s->path, err) : 0;
+	return rc < 0 ? failed(rc, _("cannot bring to disk"), s->path, err) : 0;
 }
 
 /* The version before: kept or removed, and others pruned. */
@@ -572,18 +574,18 @@ int staging_commit(struct staging *s, int keep,
 	if (rc < 0)
 		return rc;
 	if (!is_there(s->state_fd, READY, &st))
-		return failed(-ENOENT, "cannot find", s->path, err);
+		return failed(-ENOENT, _("cannot find"), s->path, err);
 	intent.inode = st.st_ino;
 	rc = write_intent(s, &intent, err);
 	if (rc == 0 && (rc = beneath_sync(s->state_fd)) < 0)
-		failed(rc, "cannot bring to disk", s->state, err);
+		failed(rc, _("cannot bring to disk"), s->state, err);
 	if (rc < 0)
 		return rc;
 	rc = change_places(s);
 	if (rc == 0)
 		rc = beneath_sync(s->dir_fd);
 	if (rc < 0)
-		return failed(rc, "cannot replace", s->target, err);
+		return failed(rc, _("cannot replace"), s->target, err);
 	rc = settle(s, keep, &intent);
 	if (rc < 0) {
 		struct mb_err why;
