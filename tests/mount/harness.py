@@ -410,6 +410,10 @@ def tmpfs(*options, kind="tmpfs"):
                  ",".join(options) or "defaults", kind, place)
 
 
+# for a kernel that has them not
+FUSE_DRIVERS = {"exfat": "exfat-fuse", "ntfs": "ntfs-3g"}
+
+
 @contextlib.contextmanager
 def image(kind, size=600 << 20):
     """A file system in a file."""
@@ -418,11 +422,16 @@ def image(kind, size=600 << 20):
     file, place = new_path(kind), new_dir(kind)
     with open(file, "xb") as f:
         f.truncate(size)
-    done = execute("mkfs." + kind, file)
+    how = ("--quick", "--force") if kind == "ntfs" else ()
+    done = execute("mkfs." + kind, *how, file)
     if done.returncode:
         raise Skip(done.stderr.strip())
+    mount = ["mount", "-o", "loop"]
+    if kind in FUSE_DRIVERS and \
+            kind not in read("/proc/filesystems", "r").split():
+        mount += ["-t", FUSE_DRIVERS[kind]]
     try:
-        with there(place, "mount", "-o", "loop", file, place):
+        with there(place, *mount, file, place):
             yield place
     finally:
         os.unlink(file)

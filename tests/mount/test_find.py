@@ -10,7 +10,7 @@ KEYS = ["path", "kind", "device_name", "udid", "product_type", "product_name",
 
 WINDOWS = "Users/Anna/AppData/Roaming/Apple Computer/MobileSync/Backup"
 STORE = "Users/Ben/Apple/MobileSync/Backup"
-MAC = "Users/anna/Library/Application Support/MobileSync/Backup"
+MAC = "Users/maria/Library/Application Support/MobileSync/Backup"
 
 
 def put(folder, name=UDID, shape="db-encrypted"):
@@ -43,11 +43,19 @@ def files_below(folder):
             for name in names]
 
 
+@case_for(("ntfs", "exfat"))
+def a_backup_on_a_foreign_disk_is_mounted_from_there(kind):
+    with image(kind, 64 << 20) as disk:
+        backup = put(f"{disk}/{WINDOWS}")
+        with mounted(backup) as m:
+            equal(differences(golden_expect("db-encrypted"), m.path), None)
+
+
 # --- disks -------------------------------------------------------------------
 
-@case
-def disks_of_windows_and_macos_are_looked_through():
-    with image("ext4", 64 << 20) as disk:
+@case_for(("ext4", "ntfs", "exfat"))
+def disks_of_windows_and_macos_are_looked_through(kind):
+    with image(kind, 64 << 20) as disk:
         made = [put(f"{disk}/{WINDOWS}"),
                 put(f"{disk}/{STORE}", OLD_UDID, "mbdb-plain"),
                 put(f"{disk}/{MAC}", shape="db-plain"),

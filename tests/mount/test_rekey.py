@@ -310,7 +310,7 @@ def on_a_full_disk_nothing_changes():
         equal(one_password_opens(backup, PASSWORD, NEW), NEW)
 
 
-@case_for(("vfat", "ext4"))
+@case_for(("vfat", "exfat", "ntfs", "ext4"))
 def where_files_cannot_change_places_it_is_renamed(kind):
     with image(kind, 64 << 20) as place:
         backup = f"{place}/backup"
