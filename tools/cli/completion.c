@@ -135,7 +135,8 @@ static bool each_entry(const char *const *help, look_fn *look, void *arg)
 				if (look(arg, &entries[i]))
 					return true;
 			line = strchr(line, '\n');
-			line += line != NULL;
+			if (line)
+				line++;
 		}
 	}
 	return false;
