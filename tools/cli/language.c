@@ -54,7 +54,7 @@ void language_begin(void)
 	bind_textdomain_codeset("libc", "UTF-8");
 	textdomain(DOMAIN);
 	mb_err_translate(translate);
-	of_people = newlocale(LC_MESSAGES_MASK, "", (locale_t)0);
+	of_people = duplocale(LC_GLOBAL_LOCALE);
 }
 
 void language_for_people(bool on)
