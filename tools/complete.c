@@ -9,11 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "completion.h"
-#include "device.h"
 #include "find.h"
 #include "mb/tree.h"
-#include "own_mounts.h"
 #include "remembered.h"
 
 /* Somebody has pressed a key: so long a disk or a device may take. */
@@ -24,26 +21,6 @@ static void on_enough(int sig)
 {
 	(void)sig;
 	_exit(EXIT_FINE);
-}
-
-/* --- devices -------------------------------------------------------------- */
-
-static void offer_devices(const struct completion *c)
-{
-	mb_auto(free) struct device_seen *seen = NULL;
-	size_t count = 0;
-
-	if (device_list(&seen, &count, NULL) < 0)
-		return;
-	for (size_t i = 0; i < count; i++) {
-		mb_auto(device_free) struct device *device = NULL;
-		mb_auto(free) char *name = NULL;
-
-		if (device_open(&device, seen[i].udid, DEVICE_EITHER, NULL) ==
-		    0)
-			name = device_get_text(device, NULL, "DeviceName");
-		completion_offer(c, seen[i].udid, name);
-	}
 }
 
 /* --- backups -------------------------------------------------------------- */
@@ -79,23 +56,6 @@ static void offer_backups(const struct completion *c,
 		return;
 	for (size_t i = 0; i < list.count; i++)
 		offer_found(c, &list.items[i], command->names_backups);
-}
-
-static void offer_mounted(const struct completion *c)
-{
-	mb_auto(own_mounts_release) struct own_mounts list = { 0 };
-
-	if (own_mounts_read(&list, false, NULL) < 0 ||
-	    own_mounts_describe(&list, NULL) < 0)
-		return;
-	for (size_t i = 0; i < list.count; i++) {
-		const struct own_mount *m = &list.items[i];
-		const char *name = m->about ? m->about->device_name : NULL;
-
-		completion_offer(c, m->mountpoint, name);
-		if (name)
-			completion_offer(c, name, m->mountpoint);
-	}
 }
 
 /* --- in a backup ---------------------------------------------------------- */
@@ -193,9 +153,9 @@ static bool offer_values(struct completion *c, const char *kind)
 			return false; /* folders too */
 		}
 	if (mounted && !strcmp(kind, "MOUNTPOINT"))
-		offer_mounted(c);
+		complete_mounted(c);
 	else if (!strcmp(kind, "UDID"))
-		offer_devices(c);
+		complete_devices(c);
 	else if (!strcmp(kind, "DOMAIN") || !strcmp(kind, "PATTERN"))
 		offer_content(c, false);
 	else if (!strcmp(kind, "BUNDLE-ID"))
@@ -213,8 +173,9 @@ static void offer_commands(const struct command *const *commands, size_t count,
 	const struct completion c = { .partial = word };
 
 	for (size_t i = 0; i < count; i++)
-		completion_offer(&c, commands[i]->name,
-				 _(commands[i]->summary));
+		if (!commands[i]->left_out)
+			completion_offer(&c, commands[i]->name,
+					 _(commands[i]->summary));
 	if (*word == '-') {
 		completion_offer(&c, "--help", NULL);
 		completion_offer(&c, "--version", NULL);
@@ -244,7 +205,8 @@ int complete(const struct command *const *commands, size_t count,
 	if (word_count < 2)
 		offer_commands(commands, count, word_count ? words[0] : "");
 	for (size_t i = 0; i < count && word_count > 1; i++) {
-		if (strcmp(words[0], commands[i]->name) != 0)
+		if (strcmp(words[0], commands[i]->name) != 0 ||
+		    commands[i]->left_out)
 			continue;
 		c.help = commands[i]->usage;
 		c.arg = (void *)commands[i];

@@ -2,6 +2,7 @@
 #ifndef COMPLETE_H
 #define COMPLETE_H
 
+#include "completion.h"
 #include "tool.h"
 
 /*
@@ -14,5 +15,9 @@
  */
 int complete(const struct command *const *commands, size_t count,
 	     const char *const *words, size_t word_count);
+
+/* Of parts that can be left out: attached devices by UDID; what is mounted. */
+void complete_devices(const struct completion *c);
+void complete_mounted(const struct completion *c);
 
 #endif
