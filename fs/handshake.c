@@ -2,7 +2,9 @@
 #include "handshake.h"
 
 #include <errno.h>
+#include <fuse_log.h>
 #include <linux/fuse.h>
+#include <stdarg.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -37,13 +39,24 @@ static ssize_t wait_and_read(int fd, void *buf, size_t len, void *userdata)
 	return read(fd, buf, len);
 }
 
+/* libfuse prints its own line where it has been built without. */
+static void say_nothing(enum fuse_log_level level, const char *format,
+			va_list args)
+{
+	(void)level, (void)format, (void)args;
+}
+
 /* To be there when a request comes, and when the reply to INIT goes. */
 static void take_part(struct mount *m, const struct fuse_custom_io *io)
 {
 	const char *why = "libfuse does not let us";
+	int rc;
 
-	if (fuse_session_custom_io(m->session, io,
-				   fuse_session_fd(m->session)) == 0)
+	fuse_set_log_func(say_nothing);
+	rc = fuse_session_custom_io(m->session, io,
+				    fuse_session_fd(m->session));
+	fuse_set_log_func(NULL);
+	if (rc == 0)
 		return;
 	way_fails(&m->ways, WAY_STAY_AWAKE, why);
 	if (!HAS_FLAGS_OF_ITS_OWN)
