@@ -80,11 +80,11 @@ FULL = Sizes(pairs=7, manifest_rows=1_000_000, tree_files=100_000,
              phone_files=20_000, phone_bytes=1000 * 10**6,
              whole_backup=4096 * MIB)
 QUICK = dataclasses.replace(FULL, pairs=3, manifest_rows=200_000,
-                            tree_files=20_000, big_file=256 * MIB,
-                            random_pages=4000, small_files=2000,
-                            iterations=1_000_000, phone_files=5_000,
-                            phone_bytes=100 * 10**6,
-                            whole_backup=256 * MIB)
+                            tree_files=10_000, big_file=256 * MIB,
+                            random_pages=4000,
+                            iterations=1_000_000, phone_files=2_000,
+                            phone_bytes=50 * 10**6,
+                            whole_backup=128 * MIB)
 
 
 WALKS_OF_ALL = 3                # a walk of a million entries takes its time
