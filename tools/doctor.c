@@ -140,9 +140,8 @@ bool in_path(const char *program)
 
 static void tell_versions(struct doctor *d)
 {
-	doctor_found(d, "versions", FINE, NULL,
-		     "larder %s, built with %s", LARDER_VERSION,
-		     LIBRARY_VERSIONS);
+	doctor_found(d, "versions", FINE, NULL, "larder %s, built with %s",
+		     LARDER_VERSION, LIBRARY_VERSIONS);
 }
 
 static int run(int argc, char **argv)
