@@ -106,7 +106,8 @@ static inline bool shelf_is_top(fuse_ino_t ino)
 
 static inline bool shelf_is_notice(fuse_ino_t ino)
 {
-	return own_is(ino) && (uint32_t)ino >= SHELF_NOTICE_DAMAGED;
+	return own_is(ino) && ((uint32_t)ino == SHELF_NOTICE_DAMAGED ||
+			       (uint32_t)ino == SHELF_NOTICE_LOCKED);
 }
 
 /*

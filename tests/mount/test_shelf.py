@@ -154,6 +154,15 @@ def each_backup_is_what_a_mount_of_it_alone_shows():
 
 
 @case
+def each_backup_tells_desktops_its_name():
+    folder = new_dir("backups")
+    some_devices(folder)
+    with mounted(folder, passfile=None) as m:
+        told = read(m.inside(BEN, when(NOW), ".xdg-volume-info"), "r")
+        equal(told.splitlines()[:2], ["[Volume Info]", "Name=Ben"])
+
+
+@case
 def the_view_and_the_owner_are_those_of_each():
     folder = new_dir("backups")
     write_backup(f"{folder}/{FIRST}")
