@@ -354,8 +354,11 @@ int crypto_unwrap(uint8_t out[KEY_LEN], const uint8_t kek[KEY_LEN],
 	if (t && t->class && !CRYPTO_memcmp(t->class_key, kek, KEY_LEN)) {
 		ctx = t->class;
 	} else if (t) {
+		/* if the library fails, it is not to pass for that key's */
+		memcpy(t->class_key, no_key, KEY_LEN);
 		ctx = ctx_with_key(&t->class, kek);
-		memcpy(t->class_key, kek, KEY_LEN);
+		if (ctx)
+			memcpy(t->class_key, kek, KEY_LEN);
 	}
 	rc = ctx ? unwrap_rounds(ctx, a, r) : -EIO;
 	if (rc == 0 && CRYPTO_memcmp(a, wrap_initial, sizeof(a)))
