@@ -9,11 +9,11 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "data.h"
 #include "ops.h"
+#include "thread.h"
 
 /* Small enough to stay in a core's own cache from disk to kernel. */
 #define PIECE (256 << 10)
@@ -272,16 +272,11 @@ static void *run(void *arg)
 
 static void start(struct ahead *a)
 {
-	sigset_t all, before;
 
 	if (a->started)
 		return;
 	a->started = true;
-	/* signals are for the main thread */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	a->runs = pthread_create(&a->thread, NULL, run, a) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	a->runs = thread_start(&a->thread, run, a) == 0;
 	if (a->runs)
 		way_works(&a->mount->ways, WAY_AHEAD, "");
 	else

@@ -23,7 +23,6 @@
 /* What is read past the page cache, and what a program should take at once. */
 #define DIRECT_MIN (4 << 20)
 #define DIRECT_BLOCK (1 << 20)
-#define CACHED_BLOCK 4096
 
 /* Who asks for no more at once reads here and there. */
 #define SCATTERED (16 << 10)
@@ -162,7 +161,7 @@ static bool is_direct(struct mount *m, struct volume *v, uint32_t node,
 blksize_t data_block_size(struct mount *m, struct volume *v, uint32_t node,
 			  int64_t size)
 {
-	return is_direct(m, v, node, size) ? DIRECT_BLOCK : CACHED_BLOCK;
+	return is_direct(m, v, node, size) ? DIRECT_BLOCK : FS_BLOCK_SIZE;
 }
 
 /*

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "idle.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "mountpoint.h"
+#include "thread.h"
 
 struct watch {
 	struct mount *mount;
@@ -43,7 +43,6 @@ static void *run(void *arg)
 int idle_start(struct mount *m, const char *mountpoint)
 {
 	struct watch *w = calloc(1, sizeof(*w));
-	sigset_t all, before;
 	pthread_t thread;
 	int rc;
 
@@ -51,11 +50,7 @@ int idle_start(struct mount *m, const char *mountpoint)
 		return -1;
 	*w = (struct watch){ m, mountpoint, mountpoint_device(mountpoint) };
 	atomic_store(&m->last_request_s, monotonic_s());
-	/* signals are for the main thread */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&thread, NULL, run, w);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	rc = thread_start(&thread, run, w);
 	if (rc) {
 		free(w);
 		return -rc;

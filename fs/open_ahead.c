@@ -2,10 +2,10 @@
 #include "open_ahead.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "brief_lock.h"
+#include "thread.h"
 
 #define SLOTS 4
 
@@ -129,7 +129,6 @@ static void *run(void *arg)
 struct open_ahead *open_ahead_new(struct mb_tree *tree, bool contents)
 {
 	struct open_ahead *oa = calloc(1, sizeof(*oa));
-	sigset_t all, before;
 	int rc;
 
 	if (!oa)
@@ -139,11 +138,7 @@ struct open_ahead *open_ahead_new(struct mb_tree *tree, bool contents)
 	brief_lock_init(&oa->lock);
 	pthread_cond_init(&oa->work, NULL);
 	pthread_cond_init(&oa->opened, NULL);
-	/* signals are for the main thread */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&oa->thread, NULL, run, oa);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	rc = thread_start(&oa->thread, run, oa);
 	if (rc == 0)
 		return oa;
 	pthread_cond_destroy(&oa->opened);

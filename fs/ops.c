@@ -21,8 +21,6 @@
 /* Nothing changes, so what the kernel knows stays true. Seconds. */
 #define FOR_EVER (86400.0 * 365 * 10)
 
-#define BLOCK_SIZE 4096
-
 int fs_errno(int rc)
 {
 	switch (rc) {
@@ -424,20 +422,20 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
 	struct mount *m = fs_mount(req);
 	struct statvfs st = {
-		.f_bsize = BLOCK_SIZE,
-		.f_frsize = BLOCK_SIZE,
+		.f_bsize = FS_BLOCK_SIZE,
+		.f_frsize = FS_BLOCK_SIZE,
 		.f_namemax = 255,
 	};
 	struct mb_totals totals;
 
 	volume_totals(fs_volume(m, ino), &totals);
-	st.f_blocks = (totals.bytes + BLOCK_SIZE - 1) / BLOCK_SIZE;
+	st.f_blocks = (totals.bytes + FS_BLOCK_SIZE - 1) / FS_BLOCK_SIZE;
 	st.f_files = totals.records;
 	fuse_reply_statfs(req, &st);
 }
 
-static void reply_xattr(fuse_req_t req, int rc, const struct buf *value,
-			size_t size)
+void fs_reply_xattr(fuse_req_t req, int rc, const struct buf *value,
+		    size_t size)
 {
 	if (rc < 0)
 		fuse_reply_err(req, rc == -ENODATA ? ENODATA : fs_errno(rc));
@@ -474,7 +472,7 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 			 xattrs_get(m, v, node, name, &value) :
 			 -ENODATA;
 
-	reply_xattr(req, rc, &value, size);
+	fs_reply_xattr(req, rc, &value, size);
 }
 
 static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
@@ -485,7 +483,7 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	uint32_t node;
 	int rc = xattrs_of(v, ino, &node) ? xattrs_list(m, v, node, &names) : 0;
 
-	reply_xattr(req, rc, &names, size);
+	fs_reply_xattr(req, rc, &names, size);
 }
 
 const struct fuse_lowlevel_ops fs_ops = {

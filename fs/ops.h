@@ -62,6 +62,13 @@ struct volume *fs_volume(struct mount *m, fuse_ino_t ino);
 /* fs_report - one line about a damaged entry, however often it is met */
 void fs_report(struct volume *v, uint32_t node, const char *what);
 
+/* What statfs counts in, and what a file is read by that is not a film. */
+#define FS_BLOCK_SIZE 4096
+
+/* fs_reply_xattr - a value or a list of names; or @rc, an error of core/ */
+void fs_reply_xattr(fuse_req_t req, int rc, const struct buf *value,
+		    size_t size);
+
 /* errno for the kernel, from an error of core/ */
 int fs_errno(int rc);
 

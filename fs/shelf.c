@@ -3,13 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "own_files.h"
 #include "shelf_inside.h"
+#include "thread.h"
 
 long long shelf_now_ms(void)
 {
@@ -170,18 +170,13 @@ void shelf_put(struct shelf *s, struct shelf_volume *v)
 
 int shelf_aside(struct shelf *s, void *(*run)(void *arg), void *arg)
 {
-	sigset_t all, before;
 	pthread_t thread;
 	int rc;
 
 	pthread_mutex_lock(&s->lock);
 	s->asides++;
 	pthread_mutex_unlock(&s->lock);
-	/* signals are for the main thread */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&thread, NULL, run, arg);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	rc = thread_start(&thread, run, arg);
 	if (rc == 0)
 		pthread_detach(thread);
 	else

@@ -7,8 +7,6 @@
 #include "cleanup.h"
 #include "shelf_inside.h"
 
-#define BLOCK_SIZE 4096
-
 /* The next open volume behind number @after, until shelf_put; NULL at the end. */
 static struct shelf_volume *next_open(struct shelf *s, uint32_t after)
 {
@@ -30,8 +28,8 @@ static struct shelf_volume *next_open(struct shelf *s, uint32_t after)
 void shelf_statfs(fuse_req_t req, fuse_ino_t ino)
 {
 	struct shelf *s = shelf_of(req);
-	struct statvfs st = { .f_bsize = BLOCK_SIZE,
-			      .f_frsize = BLOCK_SIZE,
+	struct statvfs st = { .f_bsize = FS_BLOCK_SIZE,
+			      .f_frsize = FS_BLOCK_SIZE,
 			      .f_namemax = 255 };
 	struct shelf_volume *v;
 
@@ -40,7 +38,7 @@ void shelf_statfs(fuse_req_t req, fuse_ino_t ino)
 
 		if (shelf_is_own(ino) || shelf_volume(s, ino) == &v->base)
 			volume_totals(&v->base, &t);
-		st.f_blocks += (t.bytes + BLOCK_SIZE - 1) / BLOCK_SIZE;
+		st.f_blocks += (t.bytes + FS_BLOCK_SIZE - 1) / FS_BLOCK_SIZE;
 		st.f_files += t.records;
 		at = v->base.number;
 		shelf_put(s, v);
@@ -82,19 +80,6 @@ static int list_attributes(const struct shelf_volume *v, struct buf *out)
 	return rc || !v->udid ? rc : buf_add(out, udid, sizeof(udid));
 }
 
-static void reply_bytes(fuse_req_t req, int rc, const struct buf *value,
-			size_t size)
-{
-	if (rc < 0)
-		fuse_reply_err(req, -rc);
-	else if (!size)
-		fuse_reply_xattr(req, value->len);
-	else if (value->len > size)
-		fuse_reply_err(req, ERANGE);
-	else
-		fuse_reply_buf(req, (const char *)value->ptr, value->len);
-}
-
 /*
  * 0 or an error: answered here; 1: by the requests of an open backup.
  * @name: NULL: which there are
@@ -133,7 +118,7 @@ void shelf_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 
 	if (shelf_is_own(ino)) {
 		rc = attribute_of_shelf(s, ino, name, &out);
-		reply_bytes(req, rc, &out, size);
+		fs_reply_xattr(req, rc, &out, size);
 		return;
 	}
 	v = shelf_take_for(s, req, ino);
@@ -143,7 +128,7 @@ void shelf_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 	rc = attribute_here(s, v, ino, name, &out);
 	pthread_mutex_unlock(&s->lock);
 	if (rc <= 0)
-		reply_bytes(req, rc, &out, size);
+		fs_reply_xattr(req, rc, &out, size);
 	else if (name)
 		fs_ops.getxattr(req, ino, name, size);
 	else

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -9,6 +8,7 @@
 
 #include "log.h"
 #include "shelf_inside.h"
+#include "thread.h"
 
 /* A list is looked at again after so long, where no events come. */
 #define POLL_MS 1000
@@ -135,17 +135,12 @@ static void *keep(void *arg)
 
 int shelf_keeper_start(struct shelf *s)
 {
-	sigset_t all, before;
 	int rc;
 
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->wake_fd < 0)
 		return -errno;
-	/* signals are for the main thread */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&s->keeper, NULL, keep, s);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	rc = thread_start(&s->keeper, keep, s);
 	s->keeps = rc == 0;
 	return -rc;
 }

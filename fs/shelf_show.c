@@ -8,8 +8,6 @@
 #include "data.h"
 #include "shelf_inside.h"
 
-#define BLOCK_SIZE 4096
-
 static fuse_ino_t top_ino(const struct shelf_item *item)
 {
 	return volume_ino(&item->volume->base, MB_ROOT);
@@ -103,7 +101,7 @@ int shelf_attributes(const struct shelf *s, fuse_ino_t ino, struct stat *st)
 		.st_ino = ino,
 		.st_mode = S_IFDIR | 0755,
 		.st_nlink = 1,
-		.st_blksize = BLOCK_SIZE,
+		.st_blksize = FS_BLOCK_SIZE,
 	};
 	rc = shelf_is_own(ino) ? attributes_here(s, ino, st, &date) :
 				 attributes_of_closed(s, ino, st, &date);

@@ -2,11 +2,11 @@
 #include "stat_ahead.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "brief_lock.h"
+#include "thread.h"
 
 /* A node's place is its number modulo this. */
 #define PLACES 2048
@@ -126,7 +126,6 @@ static void *run(void *arg)
 struct stat_ahead *stat_ahead_new(struct mb_tree *tree, enum mb_view view)
 {
 	struct stat_ahead *sa = calloc(1, sizeof(*sa));
-	sigset_t all, before;
 	int rc;
 
 	if (!sa)
@@ -135,11 +134,7 @@ struct stat_ahead *stat_ahead_new(struct mb_tree *tree, enum mb_view view)
 	sa->view = view;
 	brief_lock_init(&sa->lock);
 	pthread_cond_init(&sa->work, NULL);
-	/* signals are for the main thread */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&sa->thread, NULL, run, sa);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	rc = thread_start(&sa->thread, run, sa);
 	if (rc == 0)
 		return sa;
 	pthread_cond_destroy(&sa->work);
