@@ -434,7 +434,8 @@ static int free_reserved(struct tree_build *tb)
 	for (size_t i = 0; i < tb->child_count; i++) {
 		char **name = &tb->children[i].name;
 
-		for (size_t j = 0; j < 2; j++) {
+		for (size_t j = 0; j < sizeof(reserved) / sizeof(*reserved);
+		     j++) {
 			if (strcmp(*name, reserved[j]))
 				continue;
 			free(*name);
