@@ -358,7 +358,7 @@ int mb_tree_stat(struct mb_tree *t, uint32_t number, struct mb_stat *st,
 		st->ctime = st->birth = st->mtime;
 		return 0;
 	}
-	rc = manifest_get(t->backup->manifest, node->handle, &rec, err);
+	rc = manifest_glance(t->backup->manifest, node->handle, &rec, err);
 	if (rc < 0)
 		return rc;
 	st->permissions = rec.mode & 07777;

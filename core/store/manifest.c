@@ -41,6 +41,13 @@ int manifest_get(struct manifest *m, int64_t handle, struct mb_record *rec,
 	return m->ops->get(m, handle, rec, err);
 }
 
+int manifest_glance(struct manifest *m, int64_t handle, struct mb_record *rec,
+		    struct mb_err *err)
+{
+	return m->ops->glance ? m->ops->glance(m, handle, rec, err) :
+				m->ops->get(m, handle, rec, err);
+}
+
 void manifest_note(struct manifest *m, const char *fmt, ...)
 {
 	struct mb_err line; /* for its printable text */

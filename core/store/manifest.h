@@ -46,6 +46,9 @@ struct manifest_ops {
 		       struct mb_err *err);
 	int (*get)(struct manifest *m, int64_t handle, struct mb_record *rec,
 		   struct mb_err *err);
+	/* NULL: no faster than get */
+	int (*glance)(struct manifest *m, int64_t handle, struct mb_record *rec,
+		      struct mb_err *err);
 };
 
 struct manifest {
@@ -110,6 +113,16 @@ int manifest_each_id_do(struct manifest *m, manifest_each_id *each, void *arg,
  */
 int manifest_get(struct manifest *m, int64_t handle, struct mb_record *rec,
 		 struct mb_err *err);
+
+/*
+ * manifest_glance - of a record what a listing shows, and where its payload is
+ *
+ * As manifest_get and faster, above all for records of a domain that has just
+ * been scanned; but domain, path, attributes, digest and whatever is private
+ * may be missing, and of the target there is only the length.
+ */
+int manifest_glance(struct manifest *m, int64_t handle, struct mb_record *rec,
+		    struct mb_err *err);
 
 /* manifest_note - for the implementations: pass a line on */
 void manifest_note(struct manifest *m, const char *fmt, ...)

@@ -6,6 +6,7 @@
 #include "brief_lock.h"
 #include "cleanup.h"
 #include "domain_index.h"
+#include "glances.h"
 #include "manifest.h"
 #include "manifest_db_record.h"
 #include "manifest_vfs.h"
@@ -21,6 +22,7 @@ struct manifest_db {
 	struct manifest_vfs *vfs;
 	sqlite3 *db;
 	sqlite3_stmt *get;
+	struct glances *glances;
 	/* for a database without an index on its domains */
 	bool unindexed;
 	struct domain_index index;
@@ -151,25 +153,17 @@ static bool is_file_id(struct mb_slice s)
 	return hex_decode(digest, sizeof(digest), hex);
 }
 
-int manifest_db_record(struct mb_record *rec, sqlite3_stmt *row)
+/* @archive: as for mbfile_decode; @type: as told by the flags */
+static int fill_record(struct mb_record *rec, struct mb_slice id,
+		       enum mb_type type, struct mb_slice archive)
 {
-	struct mb_slice id = column(row, 0), domain = column(row, 1);
-	struct mb_slice path = column(row, 2), blob = column(row, 4);
-	int rc;
+	int rc = mbfile_decode(rec, view_of(archive.ptr, archive.len));
 
-	rc = record_reset(rec, id.len + domain.len + path.len + blob.len +
-				       MBFILE_ROOM(blob.len));
-	if (rc < 0 || record_keep(rec, &rec->row_id, id.ptr, id.len) ||
-	    record_keep(rec, &rec->domain, domain.ptr, domain.len) ||
-	    record_keep(rec, &rec->path, path.ptr, path.len) ||
-	    record_keep(rec, &rec->archive, blob.ptr, blob.len))
-		return -ENOMEM;
-	rc = mbfile_decode(rec, view_of(rec->archive.ptr, rec->archive.len));
 	if (rc == -ENOMEM)
 		return rc;
 	if (rc < 0)
 		rec->damage = "file record cannot be read";
-	rec->type = flags_type(row, 3);
+	rec->type = type;
 	if (!rec->type)
 		rec->type = mode_type(rec->mode);
 	if (!rec->type) {
@@ -188,20 +182,55 @@ int manifest_db_record(struct mb_record *rec, sqlite3_stmt *row)
 	return 0;
 }
 
-static int get_locked(struct manifest_db *m, int64_t rowid,
+int manifest_db_record(struct mb_record *rec, sqlite3_stmt *row)
+{
+	struct mb_slice id = column(row, 0), domain = column(row, 1);
+	struct mb_slice path = column(row, 2), blob = column(row, 4);
+	int rc;
+
+	rc = record_reset(rec, id.len + domain.len + path.len + blob.len +
+				       MBFILE_ROOM(blob.len));
+	if (rc < 0 || record_keep(rec, &rec->row_id, id.ptr, id.len) ||
+	    record_keep(rec, &rec->domain, domain.ptr, domain.len) ||
+	    record_keep(rec, &rec->path, path.ptr, path.len) ||
+	    record_keep(rec, &rec->archive, blob.ptr, blob.len))
+		return -ENOMEM;
+	return fill_record(rec, id, flags_type(row, 3), rec->archive);
+}
+
+/* Without what would have to be kept: the slices are gone with the row. */
+static int fill_glance(struct mb_record *rec, struct mb_slice id,
+		       enum mb_type type, struct mb_slice archive)
+{
+	int rc = record_reset(rec, MBFILE_ROOM(archive.len));
+
+	if (rc == 0)
+		rc = fill_record(rec, id, type, archive);
+	rec->target.ptr = NULL;
+	rec->xattrs = (struct mb_slice){ 0 };
+	rec->xattrs_form = MB_XATTRS_NONE;
+	return rc;
+}
+
+static int get_locked(struct manifest_db *m, int64_t rowid, bool glance,
 		      struct mb_record *rec, struct mb_err *err)
 {
+	sqlite3_stmt *row = m->get;
 	int rc;
 
 	refill(m);
-	sqlite3_bind_int64(m->get, 1, rowid);
-	rc = step(m, m->get, err);
+	sqlite3_bind_int64(row, 1, rowid);
+	rc = step(m, row, err);
 	if (rc == 0)
 		rc = mb_err_set(err, -ENOENT, "Manifest.db: no row %lld",
 				(long long)rowid);
-	else if (rc == 1 && manifest_db_record(rec, m->get) < 0)
-		rc = mb_err_set(err, -ENOMEM, "out of memory");
-	sqlite3_reset(m->get);
+	if (rc == 1)
+		rc = glance ? fill_glance(rec, column(row, 0),
+					  flags_type(row, 3), column(row, 4)) :
+			      manifest_db_record(rec, row);
+	if (rc == -ENOMEM)
+		mb_err_set(err, rc, "out of memory");
+	sqlite3_reset(row);
 	return rc < 0 ? rc : 0;
 }
 
@@ -212,7 +241,21 @@ static int db_get(struct manifest *base, int64_t handle, struct mb_record *rec,
 	int rc;
 
 	pthread_mutex_lock(&m->lock);
-	rc = get_locked(m, handle, rec, err);
+	rc = get_locked(m, handle, false, rec, err);
+	pthread_mutex_unlock(&m->lock);
+	return rc;
+}
+
+static int db_glance(struct manifest *base, int64_t handle,
+		     struct mb_record *rec, struct mb_err *err)
+{
+	struct manifest_db *m = (struct manifest_db *)base;
+	int rc;
+
+	if (glances_find(m->glances, handle, rec))
+		return 0;
+	pthread_mutex_lock(&m->lock);
+	rc = get_locked(m, handle, true, rec, err);
 	pthread_mutex_unlock(&m->lock);
 	return rc;
 }
@@ -340,9 +383,15 @@ static int db_each_domain(struct manifest *base, manifest_each_domain *each,
 	return rc;
 }
 
-/* columns: rowid, relativePath, flags and, with @sizes, file */
-static int scan_row(struct manifest_db *m, sqlite3_stmt *row, bool sizes,
-		    uint64_t *left_out, struct mb_record *rec,
+struct scan {
+	bool sizes;
+	unsigned glances; /* that may still be kept */
+	uint64_t left_out;
+	struct mb_record rec;
+};
+
+/* columns: rowid, relativePath, flags, fileID, file */
+static int scan_row(struct manifest_db *m, sqlite3_stmt *row, struct scan *s,
 		    manifest_each_entry *each, void *arg, struct mb_err *err)
 {
 	struct manifest_entry entry = {
@@ -357,18 +406,23 @@ static int scan_row(struct manifest_db *m, sqlite3_stmt *row, bool sizes,
 	/* no writer gives negative numbers, and -1 says "no record" */
 	if (sqlite3_column_type(row, 1) == SQLITE_NULL ||
 	    entry.path.len > MANIFEST_PATH_MAX || entry.handle < 0) {
-		++*left_out;
+		s->left_out++;
 		return 0;
 	}
-	if (sizes) {
-		struct mb_slice blob = column(row, 3);
-
-		if (record_reset(rec, MBFILE_ROOM(blob.len)) < 0)
-			return -ENOMEM;
-		mbfile_decode(rec, view_of(blob.ptr, blob.len));
-		entry.size = rec->size;
+	if (s->sizes || s->glances) {
+		rc = fill_glance(&s->rec, column(row, 3), entry.type,
+				 column(row, 4));
+		if (rc < 0)
+			return rc;
+	}
+	if (s->sizes) {
+		entry.size = s->rec.size;
 		if (!entry.type)
-			entry.type = mode_type(rec->mode);
+			entry.type = mode_type(s->rec.mode);
+	}
+	if (s->glances) {
+		s->glances--;
+		glances_keep(m->glances, entry.handle, &s->rec);
 	}
 	return each(arg, &entry);
 }
@@ -377,26 +431,21 @@ static int scan_row(struct manifest_db *m, sqlite3_stmt *row, bool sizes,
  * Rows without a file column are working state of the device, no entries
  * (iphone-backup(5), MANIFEST.DB).
  */
-#define SCAN_COLUMNS "SELECT rowid, relativePath, flags"
-#define SCAN_FROM " FROM Files WHERE length(file) > 0 AND "
+#define SCAN                                               \
+	"SELECT rowid, relativePath, flags, fileID, file " \
+	"FROM Files WHERE length(file) > 0 AND "
 
 static int scan_locked(struct manifest_db *m, struct mb_slice domain,
-		       bool sizes, manifest_each_entry *each, void *arg,
+		       struct scan *s, manifest_each_entry *each, void *arg,
 		       struct mb_err *err)
 {
-	static const char *const sql[2][2] = {
-		{ SCAN_COLUMNS SCAN_FROM "domain = ?1",
-		  SCAN_COLUMNS ", file" SCAN_FROM "domain = ?1" },
-		{ SCAN_COLUMNS SCAN_FROM "rowid = ?1",
-		  SCAN_COLUMNS ", file" SCAN_FROM "rowid = ?1" },
-	};
 	mb_auto(finalize) sqlite3_stmt *stmt = NULL;
-	mb_auto(mb_record_release) struct mb_record rec = { 0 };
 	size_t at = 0, count = 1;
-	uint64_t left_out = 0;
 	int rc;
 
-	rc = prepare(m, &stmt, sql[m->unindexed][sizes], err);
+	rc = prepare(m, &stmt,
+		     m->unindexed ? SCAN "rowid = ?1" : SCAN "domain = ?1",
+		     err);
 	if (rc < 0)
 		return rc;
 	refill(m);
@@ -410,18 +459,18 @@ static int scan_locked(struct manifest_db *m, struct mb_slice domain,
 			sqlite3_bind_int64(stmt, 1,
 					   m->index.entries[at].handle);
 		while ((rc = step(m, stmt, err)) == 1) {
-			rc = scan_row(m, stmt, sizes, &left_out, &rec, each,
-				      arg, err);
+			rc = scan_row(m, stmt, s, each, arg, err);
 			if (rc)
 				return rc;
 		}
 		sqlite3_reset(stmt);
 	}
-	if (left_out && !sizes) /* said once, by the scan that shows the rest */
+	if (s->left_out &&
+	    !s->sizes) /* said once, by the scan that shows the rest */
 		manifest_note(
 			&m->base,
 			"Manifest.db: %llu records of %.*s left out: no path, one of more than %d bytes, or a negative row number",
-			(unsigned long long)left_out, (int)domain.len,
+			(unsigned long long)s->left_out, (int)domain.len,
 			domain.ptr, MANIFEST_PATH_MAX);
 	return rc;
 }
@@ -430,11 +479,13 @@ static int db_scan(struct manifest *base, struct mb_slice domain, bool sizes,
 		   manifest_each_entry *each, void *arg, struct mb_err *err)
 {
 	struct manifest_db *m = (struct manifest_db *)base;
+	struct scan s = { .sizes = sizes, .glances = sizes ? 0 : GLANCES_MAX };
 	int rc;
 
 	pthread_mutex_lock(&m->lock);
-	rc = scan_locked(m, domain, sizes, each, arg, err);
+	rc = scan_locked(m, domain, &s, each, arg, err);
 	pthread_mutex_unlock(&m->lock);
+	mb_record_release(&s.rec);
 	return rc;
 }
 
@@ -489,6 +540,7 @@ static void db_free(struct manifest *base)
 	struct manifest_db *m = (struct manifest_db *)base;
 
 	sqlite3_finalize(m->get);
+	glances_free(m->glances);
 	manifest_vfs_close(m->vfs);
 	payload_free(m->payload);
 	domain_index_release(&m->index);
@@ -502,6 +554,7 @@ static const struct manifest_ops db_ops = {
 	.scan = db_scan,
 	.each_id = db_each_id,
 	.get = db_get,
+	.glance = db_glance,
 };
 
 /* An ordinary table: neither a view nor a virtual one, which would run code. */
@@ -621,7 +674,10 @@ static int open_db(struct manifest **out, struct payload *p, bool indexed,
 	struct manifest_db *m = calloc(1, sizeof(*m));
 	int rc;
 
-	if (!m) {
+	if (m)
+		m->glances = glances_new();
+	if (!m || !m->glances) {
+		free(m);
 		payload_free(p);
 		return mb_err_set(err, -ENOMEM, "out of memory");
 	}

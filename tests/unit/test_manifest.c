@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "fixture.h"
+#include "glances.h"
 #include "record.h"
 #include "tap.h"
 #include "vectors.h"
@@ -139,13 +140,24 @@ static int find_entry(void *arg, const struct manifest_entry *e)
 	return 0;
 }
 
-static int get(struct manifest *m, const char *domain, const char *path,
-	       struct mb_record *rec)
+static int64_t find(struct manifest *m, const char *domain, const char *path)
 {
 	struct finding f = { path, MANIFEST_NO_RECORD };
 
 	manifest_scan(m, slice(domain), false, find_entry, &f, NULL);
-	return manifest_get(m, f.handle, rec, NULL);
+	return f.handle;
+}
+
+static int get(struct manifest *m, const char *domain, const char *path,
+	       struct mb_record *rec)
+{
+	return manifest_get(m, find(m, domain, path), rec, NULL);
+}
+
+static int glance(struct manifest *m, const char *domain, const char *path,
+		  struct mb_record *rec)
+{
+	return manifest_glance(m, find(m, domain, path), rec, NULL);
 }
 
 static bool slice_is(struct mb_slice s, const char *text)
@@ -1155,6 +1167,108 @@ CASE(a_hole_of_terabytes_buys_a_database_nothing)
 	drop(&b);
 }
 
+/* ---- glances ---- */
+
+static int list_handle(void *arg, const struct manifest_entry *e)
+{
+	add(arg, &e->handle, sizeof(e->handle));
+	return 0;
+}
+
+static void check_glance(struct manifest *m, int64_t handle)
+{
+	struct mb_record glance = { 0 }, whole = { 0 };
+
+	CHECK_INT(manifest_get(m, handle, &whole, NULL), 0);
+	CHECK_INT(manifest_glance(m, handle, &glance, NULL), 0);
+	CHECK_TEXT(glance.file_id, whole.file_id);
+	CHECK_TEXT(glance.damage, whole.damage);
+	CHECK_INT(glance.type, whole.type);
+	CHECK_INT(glance.mode, whole.mode);
+	CHECK_INT(glance.size, whole.size);
+	CHECK_INT(glance.target.len, whole.target.len);
+	CHECK_INT(glance.mtime.tv_sec, whole.mtime.tv_sec);
+	CHECK_INT(glance.ctime.tv_sec, whole.ctime.tv_sec);
+	CHECK_INT(glance.birth.tv_sec, whole.birth.tv_sec);
+	CHECK_INT(glance.mtime.tv_nsec, whole.mtime.tv_nsec);
+	CHECK_INT(glance.protection_class, whole.protection_class);
+	CHECK_INT(glance.as_stored, whole.as_stored);
+	CHECK_INT(glance.wrapped_key_len, whole.wrapped_key_len);
+	CHECK(!memcmp(glance.wrapped_key, whole.wrapped_key,
+		      sizeof(whole.wrapped_key)));
+	mb_record_release(&glance);
+	mb_record_release(&whole);
+}
+
+/* Row 7 and others have one place; which is known last does not matter. */
+CASE(a_glance_shows_what_the_record_does)
+{
+	static const char rows[] =
+		"INSERT INTO Files(rowid, fileID, domain, relativePath, flags, "
+		"file) VALUES (7, 'e1', 'HomeDomain', 'x', 2, x'00'),"
+		"(7 + %d, 'e2', 'HomeDomain', 'y', 4, x'0000'),"
+		"(7 + 2 * %d, 'e3', 'Odd', 'z', 0, x'00'),"
+		"(0, 'e4', 'Odd', 'zero', 1, x'00');";
+	static const char *const domains[] = { "HomeDomain", "CameraRollDomain",
+					       "AppDomain-x", "Odd" };
+	char text[1000];
+
+	snprintf(text, sizeof(text), rows, GLANCES_MAX, GLANCES_MAX);
+	for (int i = 0; i < 3; i++) {
+		struct bytes b =
+			i == 2 ? mbdb(sample, COUNT(sample)) :
+				 db_with(i ? schema_bare : schema_old, text);
+		struct bytes handles = { 0 };
+		struct manifest *m;
+		struct mb_record rec = { 0 };
+		int64_t handle;
+
+		CHECK_INT(i == 2 ? open_mbdb(&m, b, NULL) :
+				   open_db(&m, b, NULL),
+			  0);
+		/* by sizes nothing is kept, so that it is found by itself */
+		for (size_t j = 0; j < COUNT(domains); j++)
+			manifest_scan(m, slice(domains[j]), true, list_handle,
+				      &handles, NULL);
+		for (size_t j = 0; j <= COUNT(domains); j++) {
+			for (size_t at = 0; at < handles.len;
+			     at += sizeof(handle)) {
+				memcpy(&handle, handles.ptr + at,
+				       sizeof(handle));
+				check_glance(m, handle);
+			}
+			if (j < COUNT(domains))
+				find(m, domains[j], "");
+		}
+		CHECK_INT(manifest_glance(m, 99999999, &rec, NULL) < 0, true);
+		mb_record_release(&rec);
+		manifest_free(m);
+		drop(&handles);
+		drop(&b);
+	}
+}
+
+/* Of what has been scanned nothing is looked for again. */
+CASE(glances_are_kept)
+{
+	struct glances *g = glances_new();
+	struct mb_record rec = { .size = 5, .type = MB_LINK }, out = { 0 };
+
+	CHECK(!glances_find(g, 0, &out));
+	glances_keep(g, 0, &rec);
+	rec.size = 6;
+	glances_keep(g, GLANCES_MAX - 1, &rec);
+	CHECK(glances_find(g, 0, &out));
+	CHECK_INT(out.size, 5);
+	CHECK_INT(out.type, MB_LINK);
+	CHECK(glances_find(g, GLANCES_MAX - 1, &out));
+	CHECK_INT(out.size, 6);
+	CHECK(!glances_find(g, GLANCES_MAX, &out));
+	glances_keep(g, GLANCES_MAX, &rec);
+	CHECK(!glances_find(g, 0, &out));
+	glances_free(g);
+}
+
 /* ---- threads ---- */
 
 static void *use_much(void *arg)
@@ -1170,6 +1284,8 @@ static void *use_much(void *arg)
 				     &rows, NULL) != 0;
 		bad += rows != 3;
 		bad += get(m, "HomeDomain", "Library/sms.db", &rec) != 0;
+		bad += rec.size != 4096;
+		bad += glance(m, "HomeDomain", "Library/sms.db", &rec) != 0;
 		bad += rec.size != 4096;
 		mb_record_release(&rec);
 	}
@@ -1240,6 +1356,8 @@ int main(void)
 	RUN(a_mode_without_a_type_is_damage);
 	RUN(a_hole_of_terabytes_in_an_mbdb_is_refused_at_once);
 	RUN(a_hole_of_terabytes_buys_a_database_nothing);
+	RUN(a_glance_shows_what_the_record_does);
+	RUN(glances_are_kept);
 	RUN(eight_threads_use_one_manifest);
 	drop(&notes);
 	return tap_end();
