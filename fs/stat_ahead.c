@@ -34,15 +34,16 @@ struct task {
 struct stat_ahead {
 	struct mb_tree *tree;
 	enum mb_view view;
-	pthread_t thread;
+	pthread_t looker, loader;
 	pthread_mutex_t lock;
-	pthread_cond_t work;
+	pthread_cond_t work, entered;
 	bool ending, waiting;
 	unsigned window, held;
 	struct task now;
 	/* the last domain that was entered, and how many in a row before it */
 	uint32_t domain;
 	unsigned domains;
+	uint32_t to_load; /* a domain, or 0 */
 	/* folders that come next, the last one first */
 	uint32_t stack[STACK];
 	unsigned depth;
@@ -95,7 +96,7 @@ static void keep(struct stat_ahead *sa, uint32_t node, const struct mb_stat *st)
 	sa->stats[place] = *st;
 }
 
-static void *run(void *arg)
+static void *look(void *arg)
 {
 	struct stat_ahead *sa = arg;
 
@@ -123,10 +124,63 @@ static void *run(void *arg)
 	return NULL;
 }
 
+/* Below all that is on the stack. */
+static void push_below(struct stat_ahead *sa, uint32_t dir)
+{
+	if (sa->depth == STACK)
+		return;
+	memmove(sa->stack + 1, sa->stack, sa->depth * sizeof(*sa->stack));
+	sa->stack[0] = dir;
+	sa->depth++;
+	if (sa->waiting)
+		pthread_cond_signal(&sa->work);
+}
+
+static void *load(void *arg)
+{
+	struct stat_ahead *sa = arg;
+	uint32_t dir, first, count;
+	int rc;
+
+	pthread_mutex_lock(&sa->lock);
+	while (!sa->ending) {
+		dir = sa->to_load;
+		if (!dir) {
+			pthread_cond_wait(&sa->entered, &sa->lock);
+			continue;
+		}
+		sa->to_load = 0;
+		pthread_mutex_unlock(&sa->lock);
+		rc = mb_tree_children(sa->tree, dir, &first, &count, NULL);
+		pthread_mutex_lock(&sa->lock);
+		/* unless it has been entered by now */
+		if (rc == 0 && dir == sa->domain + 1)
+			push_below(sa, dir);
+	}
+	pthread_mutex_unlock(&sa->lock);
+	return NULL;
+}
+
+static void destroy(struct stat_ahead *sa)
+{
+	pthread_cond_destroy(&sa->entered);
+	pthread_cond_destroy(&sa->work);
+	pthread_mutex_destroy(&sa->lock);
+	free(sa);
+}
+
+static void end(struct stat_ahead *sa)
+{
+	pthread_mutex_lock(&sa->lock);
+	sa->ending = true;
+	pthread_cond_signal(&sa->work);
+	pthread_cond_signal(&sa->entered);
+	pthread_mutex_unlock(&sa->lock);
+}
+
 struct stat_ahead *stat_ahead_new(struct mb_tree *tree, enum mb_view view)
 {
 	struct stat_ahead *sa = calloc(1, sizeof(*sa));
-	int rc;
 
 	if (!sa)
 		return NULL;
@@ -134,12 +188,17 @@ struct stat_ahead *stat_ahead_new(struct mb_tree *tree, enum mb_view view)
 	sa->view = view;
 	brief_lock_init(&sa->lock);
 	pthread_cond_init(&sa->work, NULL);
-	rc = thread_start(&sa->thread, run, sa);
-	if (rc == 0)
-		return sa;
-	pthread_cond_destroy(&sa->work);
-	pthread_mutex_destroy(&sa->lock);
-	free(sa);
+	pthread_cond_init(&sa->entered, NULL);
+	if (thread_start(&sa->looker, look, sa))
+		goto fail;
+	if (thread_start(&sa->loader, load, sa)) {
+		end(sa);
+		pthread_join(sa->looker, NULL);
+		goto fail;
+	}
+	return sa;
+fail:
+	destroy(sa);
 	return NULL;
 }
 
@@ -147,14 +206,10 @@ void stat_ahead_free(struct stat_ahead *sa)
 {
 	if (!sa)
 		return;
-	pthread_mutex_lock(&sa->lock);
-	sa->ending = true;
-	pthread_cond_signal(&sa->work);
-	pthread_mutex_unlock(&sa->lock);
-	pthread_join(sa->thread, NULL);
-	pthread_cond_destroy(&sa->work);
-	pthread_mutex_destroy(&sa->lock);
-	free(sa);
+	end(sa);
+	pthread_join(sa->looker, NULL);
+	pthread_join(sa->loader, NULL);
+	destroy(sa);
 }
 
 /* Is the folder on the stack? Then those above have been passed over. */
@@ -177,8 +232,8 @@ static void forget_all(struct stat_ahead *sa)
 }
 
 /*
- * Who has entered some domains one after the other will enter the next one:
- * after all else it is loaded, which takes longest.
+ * Who has entered some domains one after the other will enter the next one,
+ * and what takes longest is to load it.
  */
 static void note_domain(struct stat_ahead *sa, uint32_t dir)
 {
@@ -187,13 +242,11 @@ static void note_domain(struct stat_ahead *sa, uint32_t dir)
 	if (mb_tree_children(sa->tree, MB_ROOT, &first, &count, NULL) < 0)
 		return;
 	sa->domains = dir == sa->domain + 1 ? sa->domains + 1 : 0;
-	sa->domain = dir++;
-	if (sa->domains < DOMAINS_MIN || sa->depth == STACK ||
-	    dir >= first + count)
+	sa->domain = dir;
+	if (sa->domains < DOMAINS_MIN || dir + 1 >= first + count)
 		return;
-	memmove(sa->stack + 1, sa->stack, sa->depth * sizeof(*sa->stack));
-	sa->stack[0] = dir;
-	sa->depth++;
+	sa->to_load = dir + 1;
+	pthread_cond_signal(&sa->entered);
 }
 
 /* The walker is at a node: what comes next is left to it. */
