@@ -15,6 +15,10 @@
 #define WINDOW_MIN 32
 #define WINDOW_MAX 1024
 
+/* So many are looked at together. */
+#define BATCH 16
+_Static_assert(BATCH <= MB_STATS_MAX, "the tree looks at them at once");
+
 /* Where both are at work in one folder, the thread keeps so far ahead. */
 #define LEAP 16
 
@@ -28,7 +32,13 @@
 struct task {
 	uint32_t dir;
 	uint32_t next, end;
-	unsigned turn; /* another one after each change by the walker */
+};
+
+/* Those that are being looked at; of whom the walker needs none up to @passed. */
+struct batch {
+	uint32_t first, count;
+	uint32_t passed;
+	struct mb_stat stats[BATCH];
 };
 
 struct stat_ahead {
@@ -40,6 +50,7 @@ struct stat_ahead {
 	bool ending, waiting;
 	unsigned window, held;
 	struct task now;
+	struct batch batch;
 	/* the last domain that was entered, and how many in a row before it */
 	uint32_t domain;
 	unsigned domains;
@@ -67,33 +78,55 @@ static void push_subfolders(struct stat_ahead *sa, uint32_t first,
 		sa->stack[sa->depth++] = found[--n];
 }
 
-/* The next node to look at; 0 if there is none, or enough has been done. */
-static uint32_t next_node(struct stat_ahead *sa)
+/* The next folder from the stack; false if there is none. */
+static bool next_folder(struct stat_ahead *sa)
 {
-	while (sa->held < sa->window) {
-		uint32_t dir, first, count;
+	uint32_t dir, first, count;
 
-		if (sa->now.next < sa->now.end)
-			return sa->now.next++;
+	do {
 		if (!sa->depth)
-			return 0;
+			return false;
 		dir = sa->stack[--sa->depth];
-		if (mb_tree_children(sa->tree, dir, &first, &count, NULL) < 0)
-			continue;
-		sa->now = (struct task){ dir, first, first + count,
-					 sa->now.turn };
-		push_subfolders(sa, first, count);
-	}
-	return 0;
+	} while (mb_tree_children(sa->tree, dir, &first, &count, NULL) < 0);
+	sa->now = (struct task){ dir, first, first + count };
+	push_subfolders(sa, first, count);
+	return true;
 }
 
-static void keep(struct stat_ahead *sa, uint32_t node, const struct mb_stat *st)
+/* The next ones to look at; false if there are none, or enough has been done. */
+static bool next_batch(struct stat_ahead *sa)
 {
-	unsigned place = node % PLACES;
+	struct batch *b = &sa->batch;
 
-	sa->held += !sa->nodes[place];
-	sa->nodes[place] = node;
-	sa->stats[place] = *st;
+	while (sa->held < sa->window) {
+		b->first = sa->now.next;
+		b->count = sa->now.end - sa->now.next;
+		b->passed = 0;
+		if (b->count > BATCH)
+			b->count = BATCH;
+		sa->now.next += b->count;
+		if (b->count)
+			return true;
+		if (!next_folder(sa))
+			return false;
+	}
+	return false;
+}
+
+static void keep_batch(struct stat_ahead *sa)
+{
+	const struct batch *b = &sa->batch;
+
+	for (uint32_t i = 0; i < b->count; i++) {
+		uint32_t node = b->first + i;
+		unsigned place = node % PLACES;
+
+		if (node <= b->passed)
+			continue;
+		sa->held += !sa->nodes[place];
+		sa->nodes[place] = node;
+		sa->stats[place] = b->stats[i];
+	}
 }
 
 static void *look(void *arg)
@@ -102,23 +135,21 @@ static void *look(void *arg)
 
 	pthread_mutex_lock(&sa->lock);
 	while (!sa->ending) {
-		uint32_t node = next_node(sa);
-		unsigned turn = sa->now.turn;
-		struct mb_stat st;
+		struct batch *b = &sa->batch;
 		int rc;
 
-		if (!node) {
+		if (!next_batch(sa)) {
 			sa->waiting = true;
 			pthread_cond_wait(&sa->work, &sa->lock);
 			sa->waiting = false;
 			continue;
 		}
 		pthread_mutex_unlock(&sa->lock);
-		rc = mb_tree_stat(sa->tree, node, &st, NULL);
+		rc = mb_tree_stat_some(sa->tree, b->first, b->count, b->stats,
+				       NULL);
 		pthread_mutex_lock(&sa->lock);
-		/* unless the walker has passed by, or gone elsewhere */
-		if (rc == 0 && turn == sa->now.turn)
-			keep(sa, node, &st);
+		if (rc == 0)
+			keep_batch(sa);
 	}
 	pthread_mutex_unlock(&sa->lock);
 	return NULL;
@@ -228,7 +259,8 @@ static void forget_all(struct stat_ahead *sa)
 	memset(sa->nodes, 0, sizeof(sa->nodes));
 	sa->held = sa->depth = 0;
 	sa->window = WINDOW_MIN;
-	sa->now = (struct task){ .turn = sa->now.turn + 1 };
+	sa->now = (struct task){ 0 };
+	sa->batch.passed = UINT32_MAX;
 }
 
 /*
@@ -254,7 +286,7 @@ static void leap(struct stat_ahead *sa, uint32_t dir, uint32_t node,
 		 uint32_t end)
 {
 	sa->now = (struct task){ dir, end - node > LEAP ? node + LEAP : end,
-				 end, sa->now.turn + 1 };
+				 end };
 }
 
 void stat_ahead_listing(struct stat_ahead *sa, uint32_t dir, uint32_t first,
@@ -298,8 +330,11 @@ bool stat_ahead_take(struct stat_ahead *sa, uint32_t node, struct mb_stat *st)
 		*st = sa->stats[place];
 		sa->nodes[place] = 0;
 		sa->held--;
-	} else if (node + 1 >= sa->now.next && node < sa->now.end) {
+	} else if (node >= sa->now.next && node < sa->now.end) {
 		leap(sa, sa->now.dir, node, sa->now.end);
+	} else if (node >= sa->batch.first &&
+		   node - sa->batch.first < sa->batch.count) {
+		sa->batch.passed = node;
 	}
 	pthread_mutex_unlock(&sa->lock);
 	return found;

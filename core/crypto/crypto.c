@@ -261,22 +261,43 @@ int crypto_wrap(uint8_t out[WRAPPED_LEN], const uint8_t kek[KEY_LEN],
 	return rc;
 }
 
-static int unwrap_rounds(EVP_CIPHER_CTX *ctx, uint8_t a[8], uint8_t r[KEY_LEN])
+/* The rounds of several keys side by side: each takes what the last one made. */
+static void unwrap_rounds(EVP_CIPHER_CTX *ctx, struct unwrapping keys[],
+			  unsigned count)
 {
-	int rc = 0;
+	uint8_t blocks[UNWRAP_MAX][BLOCK_LEN]; /* A and a half, of each key */
+	int len, want = (int)count * BLOCK_LEN, rc = 0;
 
-	for (unsigned t = WRAP_ROUNDS; t && rc == 0; t--) {
-		a[7] ^= (uint8_t)t;
-		rc = cipher_halves(ctx, a, half_of_round(r, t));
+	for (unsigned i = 0; i < count; i++) {
+		memcpy(blocks[i], keys[i].wrapped, 8);
+		memcpy(keys[i].key, keys[i].wrapped + 8, KEY_LEN);
 	}
-	return rc;
+	for (unsigned t = WRAP_ROUNDS; t && rc == 0; t--) {
+		for (unsigned i = 0; i < count; i++) {
+			blocks[i][7] ^= (uint8_t)t;
+			memcpy(blocks[i] + 8, half_of_round(keys[i].key, t), 8);
+		}
+		if (EVP_DecryptUpdate(ctx, blocks[0], &len, blocks[0], want) !=
+			    1 ||
+		    len != want)
+			rc = -EIO;
+		for (unsigned i = 0; i < count; i++)
+			memcpy(half_of_round(keys[i].key, t), blocks[i] + 8, 8);
+	}
+	for (unsigned i = 0; i < count; i++) {
+		keys[i].rc = rc;
+		if (rc == 0 && CRYPTO_memcmp(blocks[i], wrap_initial, 8))
+			keys[i].rc = -EKEYREJECTED;
+	}
+	crypto_wipe(blocks, sizeof(blocks));
 }
 
 /*
  * Contexts of the calling thread's for a few blocks: making one, or giving one
- * a key, costs more than they do. That for file keys holds a key of zeros
- * between uses; that for class keys the last one, until the thread ends or
- * forgets it: files that are opened one after the other mostly have the same.
+ * a key, costs more than they do. Each keeps the last key until the thread ends
+ * or forgets it. Files that are looked at one after the other mostly have their
+ * keys from the same class; and who had the key of a class could have had the
+ * file's as well.
  */
 struct thread_ctx {
 	EVP_CIPHER_CTX *file, *class;
@@ -285,7 +306,6 @@ struct thread_ctx {
 
 static pthread_key_t thread_ctx_key;
 static pthread_once_t thread_ctx_once = PTHREAD_ONCE_INIT;
-static const uint8_t no_key[KEY_LEN];
 
 static void thread_ctx_free(void *arg)
 {
@@ -341,32 +361,49 @@ void crypto_forget(void)
 	thread_ctx_free(t);
 }
 
+static EVP_CIPHER_CTX *ctx_of_class(const uint8_t kek[KEY_LEN])
+{
+	struct thread_ctx *t = thread_ctx();
+	EVP_CIPHER_CTX *ctx;
+
+	if (!t)
+		return NULL;
+	if (t->class && !CRYPTO_memcmp(t->class_key, kek, KEY_LEN))
+		return t->class;
+	/* if the library fails, it is not to pass for that key's */
+	memset(t->class_key, 0, KEY_LEN);
+	ctx = ctx_with_key(&t->class, kek);
+	if (ctx)
+		memcpy(t->class_key, kek, KEY_LEN);
+	return ctx;
+}
+
+void crypto_unwrap_some(const uint8_t kek[KEY_LEN], struct unwrapping keys[],
+			unsigned count)
+{
+	EVP_CIPHER_CTX *ctx = ctx_of_class(kek);
+
+	assert(count <= UNWRAP_MAX);
+	if (ctx)
+		unwrap_rounds(ctx, keys, count);
+	for (unsigned i = 0; i < count; i++) {
+		if (!ctx)
+			keys[i].rc = -EIO;
+		if (keys[i].rc < 0)
+			crypto_wipe(keys[i].key, KEY_LEN);
+	}
+}
+
 int crypto_unwrap(uint8_t out[KEY_LEN], const uint8_t kek[KEY_LEN],
 		  const uint8_t wrapped[WRAPPED_LEN])
 {
-	struct thread_ctx *t = thread_ctx();
-	uint8_t a[8], r[KEY_LEN];
-	EVP_CIPHER_CTX *ctx = NULL;
-	int rc;
+	struct unwrapping one = { .wrapped = wrapped };
 
-	memcpy(a, wrapped, sizeof(a));
-	memcpy(r, wrapped + sizeof(a), sizeof(r));
-	if (t && t->class && !CRYPTO_memcmp(t->class_key, kek, KEY_LEN)) {
-		ctx = t->class;
-	} else if (t) {
-		/* if the library fails, it is not to pass for that key's */
-		memcpy(t->class_key, no_key, KEY_LEN);
-		ctx = ctx_with_key(&t->class, kek);
-		if (ctx)
-			memcpy(t->class_key, kek, KEY_LEN);
-	}
-	rc = ctx ? unwrap_rounds(ctx, a, r) : -EIO;
-	if (rc == 0 && CRYPTO_memcmp(a, wrap_initial, sizeof(a)))
-		rc = -EKEYREJECTED;
-	if (rc == 0)
-		memcpy(out, r, KEY_LEN);
-	crypto_wipe(r, sizeof(r));
-	return rc;
+	crypto_unwrap_some(kek, &one, 1);
+	if (one.rc == 0)
+		memcpy(out, one.key, KEY_LEN);
+	crypto_wipe(one.key, KEY_LEN);
+	return one.rc;
 }
 
 int crypto_decrypt_block(const uint8_t key[KEY_LEN],
@@ -380,8 +417,6 @@ int crypto_decrypt_block(const uint8_t key[KEY_LEN],
 	    EVP_DecryptUpdate(ctx, block, &len, block, BLOCK_LEN) != 1 ||
 	    len != BLOCK_LEN)
 		rc = -EIO;
-	if (ctx)
-		EVP_DecryptInit_ex(ctx, NULL, NULL, no_key, NULL);
 	for (int i = 0; i < BLOCK_LEN; i++)
 		block[i] ^= iv[i];
 	return rc;

@@ -33,12 +33,10 @@ int backup_unwrap_file_key(const struct mb_backup *b,
 	return rc < 0 ? mb_err_set(err, rc, "file key is damaged") : 0;
 }
 
-/* 1: @key is filled; 0: the payload is plain */
-static int file_key(struct mb_backup *b, const struct mb_record *rec,
-		    uint8_t key[KEY_LEN], struct mb_err *err)
+/* 1: the payload has a key; 0: it is plain; or why it cannot be had */
+static int is_keyed(const struct mb_backup *b, const struct mb_record *rec,
+		    struct mb_err *err)
 {
-	int rc;
-
 	if (!b->info.encrypted || rec->as_stored)
 		return 0; /* a key is left over in decrypted copies */
 	if (!b->unlocked)
@@ -50,6 +48,17 @@ static int file_key(struct mb_backup *b, const struct mb_record *rec,
 		return rec->damage ?
 			       mb_err_set(err, -EBADMSG, "%s", rec->damage) :
 			       0;
+	return 1;
+}
+
+/* 1: @key is filled; 0: the payload is plain */
+static int file_key(struct mb_backup *b, const struct mb_record *rec,
+		    uint8_t key[KEY_LEN], struct mb_err *err)
+{
+	int rc = is_keyed(b, rec, err);
+
+	if (rc != 1)
+		return rc;
 	rc = backup_unwrap_file_key(b, rec, key, err);
 	return rc < 0 ? rc : 1;
 }
@@ -105,37 +114,68 @@ int mb_reader_open(struct mb_reader **out, struct mb_backup *b,
 	return 0;
 }
 
-/* Without the means to read: the size, or an error. */
-static int64_t size_at_a_glance(struct mb_backup *b,
-				const struct mb_record *rec)
+static int64_t plain_size(const struct mb_backup *b,
+			  const struct mb_record *rec)
 {
 	struct payload_place place;
-	uint8_t key[KEY_LEN];
-	int64_t size;
-	int rc = rec->file_id[0] ? file_key(b, rec, key, NULL) : -ENODATA;
+	int rc = payload_locate(&place, &b->places, rec->file_id);
 
-	if (rc < 0)
-		return rc;
-	if (rc) {
-		size = payload_expected_size(&b->places, rec->file_id, key,
-					     rec->size);
-		crypto_wipe(key, sizeof(key));
-		return size;
-	}
-	rc = payload_locate(&place, &b->places, rec->file_id);
 	return rc < 0 ? rc : place.stored_len;
+}
+
+/* Without the means to read: sizes, or errors. */
+static void sizes_at_a_glance(const struct mb_backup *b,
+			      const struct mb_record *const recs[],
+			      int64_t sizes[], unsigned count)
+{
+	struct stored_key keys[MB_SIZES_MAX];
+	unsigned of[MB_SIZES_MAX], n = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		const struct mb_record *rec = recs[i];
+		int rc = rec->file_id[0] ? is_keyed(b, rec, NULL) : -ENODATA;
+
+		if (rc == 1 && rec->wrapped_key_len == STORED_KEY_LEN) {
+			keys[n].stored = rec->wrapped_key;
+			keys[n].other_class = rec->protection_class;
+			of[n++] = i;
+		}
+		sizes[i] = rc ? -EBADMSG : plain_size(b, rec);
+	}
+	keyring_unwrap_some(&b->keyring, keys, n);
+	for (unsigned i = 0; i < n; i++) {
+		const struct mb_record *rec = recs[of[i]];
+
+		if (keys[i].rc == 0)
+			sizes[of[i]] =
+				payload_expected_size(&b->places, rec->file_id,
+						      keys[i].key, rec->size);
+	}
+	crypto_wipe(keys, n * sizeof(*keys));
+}
+
+void mb_reader_find_sizes(struct mb_backup *b,
+			  const struct mb_record *const recs[], int64_t sizes[],
+			  unsigned count)
+{
+	sizes_at_a_glance(b, recs, sizes, count);
+	for (unsigned i = 0; i < count; i++) {
+		mb_auto(mb_reader_free) struct mb_reader *r = NULL;
+
+		if (sizes[i] == -EAGAIN &&
+		    mb_reader_open(&r, b, recs[i], NULL) == 0)
+			sizes[i] = r->extent.size;
+		else if (sizes[i] < 0)
+			sizes[i] = recs[i]->size > 0 ? recs[i]->size : 0;
+	}
 }
 
 int64_t mb_reader_find_size(struct mb_backup *b, const struct mb_record *rec)
 {
-	mb_auto(mb_reader_free) struct mb_reader *r = NULL;
-	int64_t size = size_at_a_glance(b, rec);
+	int64_t size;
 
-	if (size >= 0)
-		return size;
-	if (size == -EAGAIN && mb_reader_open(&r, b, rec, NULL) == 0)
-		return r->extent.size;
-	return rec->size > 0 ? rec->size : 0;
+	mb_reader_find_sizes(b, &rec, &size, 1);
+	return size;
 }
 
 /* What the padding says, for a payload whose length is not the expected one. */

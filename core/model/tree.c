@@ -343,11 +343,11 @@ enum mb_type mb_tree_get_type(const struct mb_tree *t, uint32_t node)
 	return node_at(&t->nodes, node)->type;
 }
 
-int mb_tree_stat(struct mb_tree *t, uint32_t number, struct mb_stat *st,
-		 struct mb_err *err)
+/* All but the size of a file. */
+static int stat_record(struct mb_tree *t, const struct node *node,
+		       struct mb_record *rec, struct mb_stat *st,
+		       struct mb_err *err)
 {
-	mb_auto(mb_record_release) struct mb_record rec = { 0 };
-	const struct node *node = node_at(&t->nodes, number);
 	int rc;
 
 	*st = (struct mb_stat){ .type = node->type };
@@ -358,18 +358,53 @@ int mb_tree_stat(struct mb_tree *t, uint32_t number, struct mb_stat *st,
 		st->ctime = st->birth = st->mtime;
 		return 0;
 	}
-	rc = manifest_glance(t->backup->manifest, node->handle, &rec, err);
+	rc = manifest_glance(t->backup->manifest, node->handle, rec, err);
 	if (rc < 0)
 		return rc;
-	st->permissions = rec.mode & 07777;
-	st->mtime = rec.mtime;
-	st->ctime = rec.ctime;
-	st->birth = rec.birth;
-	if (node->type == MB_FILE)
-		st->size = mb_reader_find_size(t->backup, &rec);
-	else if (node->type == MB_LINK)
-		st->size = (int64_t)rec.target.len;
+	st->permissions = rec->mode & 07777;
+	st->mtime = rec->mtime;
+	st->ctime = rec->ctime;
+	st->birth = rec->birth;
+	if (node->type == MB_LINK)
+		st->size = (int64_t)rec->target.len;
 	return 0;
+}
+
+static_assert(MB_STATS_MAX <= MB_SIZES_MAX,
+	      "all files' sizes are found at once");
+
+int mb_tree_stat_some(struct mb_tree *t, uint32_t first, unsigned count,
+		      struct mb_stat st[], struct mb_err *err)
+{
+	struct mb_record recs[MB_STATS_MAX];
+	const struct mb_record *files[MB_STATS_MAX];
+	int64_t sizes[MB_STATS_MAX];
+	unsigned of[MB_STATS_MAX], n = 0, seen;
+	int rc = 0;
+
+	for (seen = 0; seen < count && rc == 0; seen++) {
+		const struct node *node = node_at(&t->nodes, first + seen);
+
+		recs[seen] = (struct mb_record){ 0 };
+		rc = stat_record(t, node, &recs[seen], &st[seen], err);
+		if (node->type != MB_FILE)
+			continue;
+		files[n] = &recs[seen];
+		of[n++] = seen;
+	}
+	if (rc == 0 && n)
+		mb_reader_find_sizes(t->backup, files, sizes, n);
+	for (unsigned i = 0; i < n && rc == 0; i++)
+		st[of[i]].size = sizes[i];
+	while (seen)
+		mb_record_release(&recs[--seen]);
+	return rc;
+}
+
+int mb_tree_stat(struct mb_tree *t, uint32_t number, struct mb_stat *st,
+		 struct mb_err *err)
+{
+	return mb_tree_stat_some(t, number, 1, st, err);
 }
 
 /*

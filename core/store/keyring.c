@@ -128,23 +128,66 @@ static const uint8_t *class_key(const struct keyring *ring, uint32_t number)
 	return NULL;
 }
 
+static const uint8_t *kek_of(const struct keyring *ring,
+			     const struct stored_key *key, bool other)
+{
+	return class_key(ring, other ? key->other_class : le32_at(key->stored));
+}
+
+/* Those among the keys that are not open yet, together where one key fits. */
+static void try_classes(const struct keyring *ring, struct stored_key keys[],
+			unsigned count, bool other)
+{
+	bool tried[UNWRAP_MAX] = { false };
+
+	for (unsigned i = 0; i < count; i++) {
+		const uint8_t *kek = kek_of(ring, &keys[i], other);
+		struct unwrapping jobs[UNWRAP_MAX];
+		unsigned of[UNWRAP_MAX], n = 0;
+
+		for (unsigned j = i; kek && j < count; j++) {
+			if (tried[j] || keys[j].rc == 0 || keys[j].rc == -EIO ||
+			    kek_of(ring, &keys[j], other) != kek)
+				continue;
+			tried[j] = true;
+			jobs[n].wrapped = keys[j].stored + 4;
+			of[n++] = j;
+		}
+		if (!n)
+			continue;
+		crypto_unwrap_some(kek, jobs, n);
+		for (unsigned j = 0; j < n; j++) {
+			struct stored_key *key = &keys[of[j]];
+
+			key->rc = jobs[j].rc == -EKEYREJECTED ? -EBADMSG :
+								jobs[j].rc;
+			if (key->rc == 0)
+				memcpy(key->key, jobs[j].key, KEY_LEN);
+			crypto_wipe(jobs[j].key, KEY_LEN);
+		}
+	}
+}
+
+void keyring_unwrap_some(const struct keyring *ring, struct stored_key keys[],
+			 unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		keys[i].rc = -ENOKEY;
+	try_classes(ring, keys, count, false);
+	try_classes(ring, keys, count, true);
+}
+
 int keyring_unwrap(const struct keyring *ring, uint8_t out[KEY_LEN],
 		   const uint8_t stored[STORED_KEY_LEN], uint32_t other_class)
 {
-	const uint32_t classes[] = { le32_at(stored), other_class };
-	int rc = -ENOKEY;
+	struct stored_key one = { .stored = stored,
+				  .other_class = other_class };
 
-	for (int i = 0; i < 2; i++) {
-		const uint8_t *kek = class_key(ring, classes[i]);
-
-		if (!kek)
-			continue;
-		rc = crypto_unwrap(out, kek, stored + 4);
-		if (rc != -EKEYREJECTED)
-			return rc;
-		rc = -EBADMSG;
-	}
-	return rc;
+	keyring_unwrap_some(ring, &one, 1);
+	if (one.rc == 0)
+		memcpy(out, one.key, KEY_LEN);
+	crypto_wipe(one.key, KEY_LEN);
+	return one.rc;
 }
 
 int keyring_wrap(const struct keyring *ring, uint8_t stored[STORED_KEY_LEN],

@@ -54,6 +54,20 @@ int keyring_rewrap(struct keybag *bag, const uint8_t old_key[KEY_LEN],
 int keyring_unwrap(const struct keyring *ring, uint8_t out[KEY_LEN],
 		   const uint8_t stored[STORED_KEY_LEN], uint32_t other_class);
 
+struct stored_key {
+	const uint8_t *stored; /* STORED_KEY_LEN */
+	uint32_t other_class;
+	uint8_t key[KEY_LEN]; /* what comes out, if rc is 0 */
+	int rc;		      /* as of keyring_unwrap */
+};
+
+/*
+ * keyring_unwrap_some - several keys, in less time than one after the other
+ * @count: at most UNWRAP_MAX
+ */
+void keyring_unwrap_some(const struct keyring *ring, struct stored_key keys[],
+			 unsigned count);
+
 /*
  * keyring_create - a new bag with new class keys, under a password
  * @bag: overwritten; keybag_encode makes what is stored of it

@@ -691,6 +691,57 @@ CASE(a_manifest_in_clear_loads_locked_and_its_files_do_not_open)
 	drop(&bag);
 }
 
+static void record_at(struct mb_tree *tree, const char *path,
+		      struct mb_record *rec)
+{
+	uint32_t node;
+
+	CHECK_INT(mb_tree_walk(tree, path, &node, NULL), 0);
+	CHECK_INT(mb_tree_record(tree, node, rec, NULL), 0);
+}
+
+/* What is wrong with one of them is none of the others' business. */
+CASE(sizes_that_are_found_together)
+{
+	static const int64_t want[] = { 5, 100, 7, 8, 9, 100, 5, 0 };
+	struct mb_record a = { 0 }, b = { 0 }, recs[COUNT(want)];
+	const struct mb_record *list[MB_SIZES_MAX];
+	int64_t sizes[MB_SIZES_MAX];
+	struct mb_tree *tree;
+	struct mb_backup *backup = must_open(encrypted_backup(KEYBAG_MODERN));
+
+	CHECK_INT(unlock_with(backup, PASSWORD, NULL), 0);
+	CHECK_INT(mb_backup_load(backup, NULL), 0);
+	CHECK_INT(mb_tree_open(&tree, backup, MB_VIEW_DOMAINS, NULL), 0);
+	record_at(tree, "HomeDomain/a.txt", &a);
+	record_at(tree, "MediaDomain/b.bin", &b);
+	for (size_t i = 0; i < COUNT(recs); i++)
+		recs[i] = i % 2 ? b : a;
+	recs[2].wrapped_key[20] ^= 1; /* then what is recorded counts */
+	recs[2].size = 7;
+	recs[3].wrapped_key_len = 1;
+	recs[3].size = 8;
+	recs[4].file_id[0] = '\0';
+	recs[4].size = 9;
+	recs[5].size = 5000;	     /* the payload is shorter */
+	recs[6].wrapped_key[0] = 77; /* no such class; another one fits */
+	recs[6].protection_class = a.wrapped_key[0];
+	recs[7].wrapped_key[1] = 1;
+	recs[7].protection_class = 0;
+	recs[7].size = -3;
+	for (size_t i = 0; i < MB_SIZES_MAX; i++)
+		list[i] = &recs[i % COUNT(recs)];
+	mb_reader_find_sizes(backup, list, sizes, MB_SIZES_MAX);
+	for (size_t i = 0; i < MB_SIZES_MAX; i++) {
+		CHECK_INT(sizes[i], want[i % COUNT(want)]);
+		CHECK_INT(mb_reader_find_size(backup, list[i]), sizes[i]);
+	}
+	mb_record_release(&a);
+	mb_record_release(&b);
+	mb_tree_free(tree);
+	mb_backup_free(backup);
+}
+
 CASE(a_key_bag_that_is_damaged_or_missing)
 {
 	struct bytes bag = unhex(KEYBAG_MODERN);
@@ -1107,6 +1158,7 @@ int main(void)
 	RUN(a_wrong_password_changes_nothing);
 	RUN(a_locked_backup_tells_that_a_password_is_needed);
 	RUN(a_manifest_in_clear_loads_locked_and_its_files_do_not_open);
+	RUN(sizes_that_are_found_together);
 	RUN(a_key_bag_that_is_damaged_or_missing);
 	RUN(a_manifest_key_that_is_damaged_or_of_another_class);
 	RUN(an_encrypted_manifest_that_is_cut_off_or_under_another_key);

@@ -153,6 +153,34 @@ CASE(wrapping_agrees_with_openssl_and_is_undone)
 	}
 }
 
+CASE(keys_unwrapped_together_are_those_of_each)
+{
+	for (unsigned count = 1; count <= UNWRAP_MAX; count++) {
+		struct unwrapping keys[UNWRAP_MAX] = { 0 };
+		struct bytes plain[UNWRAP_MAX] = { 0 }, kek = { 0 };
+		uint8_t wrapped[UNWRAP_MAX][4 + WRAPPED_LEN];
+
+		add_noise(&kek, KEY_LEN);
+		for (unsigned i = 0; i < count; i++) {
+			add_noise(&plain[i], KEY_LEN);
+			wrap_key(wrapped[i], 0, kek.ptr, plain[i].ptr);
+			wrapped[i][4 + 3 * i % WRAPPED_LEN] ^= i % 3 == 1;
+			keys[i].wrapped = wrapped[i] + 4;
+		}
+		crypto_unwrap_some(kek.ptr, keys, count);
+		for (unsigned i = 0; i < count; i++) {
+			bool good = i % 3 != 1;
+			uint8_t none[KEY_LEN] = { 0 };
+
+			CHECK_INT(keys[i].rc, good ? 0 : -EKEYREJECTED);
+			CHECK_BYTES(keys[i].key, KEY_LEN,
+				    good ? plain[i].ptr : none, KEY_LEN);
+			drop(&plain[i]);
+		}
+		drop(&kek);
+	}
+}
+
 CASE(any_flipped_bit_of_a_wrapped_key_is_noticed)
 {
 	struct bytes kek = unhex(RFC3394_KEK), wrapped = unhex(RFC3394_WRAPPED);
@@ -541,6 +569,7 @@ int main(void)
 	RUN(unwrapping_agrees_with_rfc_3394);
 	RUN(wrapping_agrees_with_rfc_3394);
 	RUN(wrapping_agrees_with_openssl_and_is_undone);
+	RUN(keys_unwrapped_together_are_those_of_each);
 	RUN(any_flipped_bit_of_a_wrapped_key_is_noticed);
 	RUN(pbkdf2_agrees_with_rfc_6070_as_far_as_it_is_32_bytes);
 	RUN(both_derivations_of_the_worked_example);

@@ -212,6 +212,47 @@ CASE(the_stored_class_goes_before_the_recorded_one)
 	drop(&key);
 }
 
+CASE(keys_of_several_classes_together)
+{
+	/* which class is stored, recorded, and has wrapped it */
+	static const struct {
+		uint8_t stored, other, real;
+		int rc;
+	} cases[] = {
+		{ 3, 0, 3, 0 },		{ 4, 0, 4, 0 },
+		{ 4, 3, 3, 0 },		{ 3, 0, 4, -EBADMSG },
+		{ 2, 3, 3, 0 },		{ 99, 98, 3, -ENOKEY },
+		{ 99, 3, 3, 0 },	{ 99, 4, 3, -EBADMSG },
+		{ 4, 98, 3, -EBADMSG }, { 3, 3, 3, 0 },
+	};
+	struct keyring ring = ring_of_the_example();
+	struct bytes c3 = unhex(CLASS_KEY_3), c4 = unhex(CLASS_KEY_4);
+	struct bytes key = unhex(FILE_KEY);
+	uint8_t stored[COUNT(cases)][STORED_KEY_LEN];
+	struct stored_key keys[COUNT(cases)];
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		wrap_key(stored[i], cases[i].stored,
+			 cases[i].real == 3 ? c3.ptr : c4.ptr, key.ptr);
+		keys[i].stored = stored[i];
+		keys[i].other_class = cases[i].other;
+	}
+	keyring_unwrap_some(&ring, keys, COUNT(cases));
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		uint8_t out[KEY_LEN];
+
+		CHECK_AT(keys[i].rc == cases[i].rc, "case %zu: %d", i,
+			 keys[i].rc);
+		CHECK_INT(keyring_unwrap(&ring, out, stored[i], cases[i].other),
+			  cases[i].rc);
+		if (cases[i].rc == 0)
+			CHECK_BYTES(keys[i].key, KEY_LEN, key.ptr, KEY_LEN);
+	}
+	drop(&c3);
+	drop(&c4);
+	drop(&key);
+}
+
 CASE(the_class_prefix_is_little_endian_in_four_bytes)
 {
 	struct keyring ring = ring_of_the_example();
@@ -572,6 +613,7 @@ int main(void)
 	RUN(a_curve25519_class_is_left_out_and_still_proves_the_password);
 	RUN(file_key_and_manifest_key_of_the_example);
 	RUN(the_stored_class_goes_before_the_recorded_one);
+	RUN(keys_of_several_classes_together);
 	RUN(the_class_prefix_is_little_endian_in_four_bytes);
 	RUN(any_flipped_bit_of_a_file_key_is_noticed);
 	RUN(wrapping_gives_the_stored_keys_of_the_example);

@@ -888,16 +888,30 @@ CASE(a_node_tells_its_path_and_cuts_a_long_ones_front)
 
 static uint64_t walk(struct mb_tree *tree, uint32_t dir)
 {
+	struct mb_stat some[MB_STATS_MAX];
 	uint32_t first, count;
 	uint64_t sum = dir;
 
 	if (mb_tree_children(tree, dir, &first, &count, NULL) < 0)
 		return 0;
 	for (uint32_t i = first; i < first + count; i++) {
+		uint32_t at = (i - first) % MB_STATS_MAX;
+		uint32_t left = first + count - i;
 		struct mb_stat st;
+
+		if (!at &&
+		    mb_tree_stat_some(tree, i,
+				      left < MB_STATS_MAX ? left : MB_STATS_MAX,
+				      some, NULL) < 0)
+			return 0;
 
 		sum = sum * 31 + strlen(mb_tree_get_name(tree, i));
 		if (mb_tree_stat(tree, i, &st, NULL) < 0)
+			return 0;
+		if (st.type != some[at].type || st.size != some[at].size ||
+		    st.permissions != some[at].permissions ||
+		    st.mtime.tv_sec != some[at].mtime.tv_sec ||
+		    st.made_up != some[at].made_up)
 			return 0;
 		sum += (uint64_t)st.size;
 		if (st.type == MB_DIR)
