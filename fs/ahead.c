@@ -105,7 +105,7 @@ static struct slot *take_slot(struct ahead *a, struct stream *s, int64_t piece)
 			break;
 	}
 	if (best && !best->bytes)
-		best->bytes = malloc(PIECE);
+		best->bytes = data_pages(PIECE);
 	if (!best || !best->bytes)
 		return NULL;
 	best->stream = s;

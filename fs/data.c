@@ -33,12 +33,25 @@ static pthread_once_t buffer_once = PTHREAD_ONCE_INIT;
 
 struct read_buffer {
 	size_t size;
-	char bytes[];
+	char *bytes;
 };
+
+static void free_buffer(void *arg)
+{
+	struct read_buffer *b = arg;
+
+	free(b->bytes);
+	free(b);
+}
 
 static void make_buffer_key(void)
 {
-	pthread_key_create(&buffer_key, free);
+	pthread_key_create(&buffer_key, free_buffer);
+}
+
+char *data_pages(size_t size)
+{
+	return aligned_alloc(4096, (size + 4095) & ~(size_t)4095);
 }
 
 char *data_buffer(size_t size)
@@ -47,14 +60,19 @@ char *data_buffer(size_t size)
 
 	pthread_once(&buffer_once, make_buffer_key);
 	b = pthread_getspecific(buffer_key);
-	if (b && b->size >= size)
+	if (!b) {
+		b = calloc(1, sizeof(*b));
+		if (!b || pthread_setspecific(buffer_key, b)) {
+			free(b);
+			return NULL;
+		}
+	}
+	if (b->size >= size)
 		return b->bytes;
-	free(b);
-	b = malloc(sizeof(*b) + size);
-	if (b)
-		b->size = size;
-	pthread_setspecific(buffer_key, b);
-	return b ? b->bytes : NULL;
+	free(b->bytes);
+	b->bytes = data_pages(size);
+	b->size = b->bytes ? size : 0;
+	return b->bytes;
 }
 
 /*
@@ -200,6 +218,17 @@ static void close_backing(struct open_file *f, fuse_req_t req)
 #endif
 }
 
+bool data_store(struct mount *m, fuse_ino_t ino, char *content, size_t len)
+{
+	struct fuse_bufvec pages = FUSE_BUFVEC_INIT(len);
+
+	pages.buf[0].mem = content;
+	if (fuse_lowlevel_notify_store(m->session, ino, 0, &pages, 0) < 0)
+		return false;
+	way_works(&m->ways, WAY_STORE_AT_OPEN, "");
+	return true;
+}
+
 /*
  * Whoever opens a small file reads it, nearly always: its pages are there when
  * the answer to open is. Once for each file: from then on the kernel has them,
@@ -209,7 +238,6 @@ static void close_backing(struct open_file *f, fuse_req_t req)
 static void store_at_open(struct mount *m, struct open_file *f,
 			  const struct opened *ahead)
 {
-	struct fuse_bufvec pages = FUSE_BUFVEC_INIT((size_t)f->size);
 	char *out = (char *)ahead->content;
 
 	if (!f->reader || f->direct || f->backing || !f->size ||
@@ -221,9 +249,7 @@ static void store_at_open(struct mount *m, struct open_file *f,
 		if (!out || data_read(f, out, (size_t)f->size, 0) != f->size)
 			return;
 	}
-	pages.buf[0].mem = out;
-	if (fuse_lowlevel_notify_store(m->session, f->ino, 0, &pages, 0) == 0)
-		way_works(&m->ways, WAY_STORE_AT_OPEN, "");
+	data_store(m, f->ino, out, (size_t)f->size);
 }
 
 static int open_own(struct open_file *f)
@@ -412,7 +438,7 @@ void data_init(struct mount *m)
 	if (way_is_open(&m->ways, WAY_AHEAD))
 		m->ahead = ahead_new(m);
 	if (!m->shelf)
-		volume_start(&m->volume, &m->ways, m->options->view);
+		volume_start(&m->volume, m);
 }
 
 void data_end(struct mount *m)

@@ -33,8 +33,24 @@ void data_end(struct mount *m);
 blksize_t data_block_size(struct mount *m, struct volume *v, uint32_t node,
 			  int64_t size);
 
-/* data_buffer - memory of the calling thread, until it asks again; or NULL */
+/*
+ * data_pages - memory from the begin of a page on, for free(3); or NULL
+ *
+ * The kernel copies by pages: where those of both sides begin together, it
+ * looks up half as many.
+ */
+char *data_pages(size_t size);
+
+/* data_buffer - such memory, of the calling thread, until it asks again; or NULL */
 char *data_buffer(size_t size);
+
+/*
+ * data_store - give the kernel the content of a file, from its begin on
+ *
+ * False if it knows no such file. Nobody may wait for the calling thread with a
+ * read of the file unanswered.
+ */
+bool data_store(struct mount *m, fuse_ino_t ino, char *content, size_t len);
 
 /* data_read - for ahead.c: bytes read up to @len, less at the end; or an error */
 ssize_t data_read(struct open_file *f, void *out, size_t len, int64_t off);

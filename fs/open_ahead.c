@@ -5,6 +5,8 @@
 #include <stdlib.h>
 
 #include "brief_lock.h"
+#include "data.h"
+#include "ops.h"
 #include "thread.h"
 
 #define SLOTS 4
@@ -17,19 +19,23 @@
 
 struct slot {
 	uint32_t node; /* 0: free */
-	enum { BEING_OPENED, OPENED, FAILED, TAKEN } state;
+	enum { BUSY, OPENED, FAILED, TAKEN } state;
 	struct mb_reader *reader;
+	struct mb_stat st;
 	size_t len;
-	bool has_content;
-	char *bytes; /* OPEN_AHEAD_CONTENT, allocated when first used */
+	bool has_content,
+		offered; /* the kernel, which may not have wanted it */
+	char *bytes;	 /* OPEN_AHEAD_CONTENT, allocated when first used */
 };
 
 struct open_ahead {
+	struct mount *mount;
 	struct mb_tree *tree;
+	fuse_ino_t base; /* of the tree's inodes */
 	bool contents;
 	pthread_t thread;
 	pthread_mutex_t lock;
-	pthread_cond_t work, opened;
+	pthread_cond_t work, done;
 	bool ending;
 	uint32_t last; /* file that was opened */
 	unsigned run;
@@ -57,7 +63,7 @@ static void empty_slot(struct slot *s)
 }
 
 /* A slot for one of the files that come next; NULL if there is no more to do. */
-static struct slot *take_work(struct open_ahead *oa)
+static struct slot *take_file(struct open_ahead *oa)
 {
 	uint32_t parent, first, count, node;
 	struct slot *s;
@@ -79,10 +85,27 @@ static struct slot *take_work(struct open_ahead *oa)
 		    (s->state == OPENED && !is_next(oa, s->node))) {
 			empty_slot(s);
 			s->node = node;
-			s->state = BEING_OPENED;
+			s->state = BUSY;
 			return s;
 		}
 	return NULL;
+}
+
+/* A slot whose content the kernel may have, the one that is needed first. */
+static struct slot *take_offer(struct open_ahead *oa)
+{
+	struct slot *best = NULL;
+
+	if (oa->run < RUN_MIN)
+		return NULL;
+	for (struct slot *s = oa->slots; s < oa->slots + SLOTS; s++)
+		if (s->node && s->state == OPENED && s->has_content &&
+		    !s->offered && is_next(oa, s->node) &&
+		    (!best || s->node < best->node))
+			best = s;
+	if (best)
+		best->state = BUSY;
+	return best;
 }
 
 static bool read_content(struct open_ahead *oa, struct slot *s)
@@ -96,10 +119,30 @@ static bool read_content(struct open_ahead *oa, struct slot *s)
 	    mb_reader_get_damage(s->reader, &fatal))
 		return false;
 	if (!s->bytes)
-		s->bytes = malloc(OPEN_AHEAD_CONTENT);
+		s->bytes = data_pages(OPEN_AHEAD_CONTENT);
 	s->len = (size_t)size;
 	return s->bytes &&
 	       mb_reader_pread(s->reader, s->bytes, s->len, 0) == size;
+}
+
+/* Returns 0, or why it cannot be opened. */
+static int open_file(struct open_ahead *oa, struct slot *s)
+{
+	int rc = mb_tree_open_file(oa->tree, s->node, &s->reader, NULL);
+
+	if (rc == 0)
+		rc = mb_tree_stat_open(oa->tree, s->node, s->reader, &s->st,
+				       NULL);
+	s->has_content = rc == 0 && read_content(oa, s);
+	s->offered = false;
+	return rc;
+}
+
+static void offer(struct open_ahead *oa, struct slot *s)
+{
+	s->offered = true;
+	if (data_store(oa->mount, oa->base | s->node, s->bytes, s->len))
+		mb_tree_first_open(oa->tree, s->node);
 }
 
 static void *run(void *arg)
@@ -108,40 +151,46 @@ static void *run(void *arg)
 
 	pthread_mutex_lock(&oa->lock);
 	while (!oa->ending) {
-		struct slot *s = take_work(oa);
-		int rc;
+		struct slot *file = take_file(oa);
+		struct slot *s = file ? file : take_offer(oa);
+		int rc = 0;
 
 		if (!s) {
 			pthread_cond_wait(&oa->work, &oa->lock);
 			continue;
 		}
 		pthread_mutex_unlock(&oa->lock);
-		rc = mb_tree_open_file(oa->tree, s->node, &s->reader, NULL);
-		s->has_content = rc == 0 && read_content(oa, s);
+		if (file)
+			rc = open_file(oa, s);
+		else
+			offer(oa, s);
 		pthread_mutex_lock(&oa->lock);
 		s->state = rc < 0 ? FAILED : OPENED;
-		pthread_cond_broadcast(&oa->opened);
+		pthread_cond_broadcast(&oa->done);
 	}
 	pthread_mutex_unlock(&oa->lock);
 	return NULL;
 }
 
-struct open_ahead *open_ahead_new(struct mb_tree *tree, bool contents)
+struct open_ahead *open_ahead_new(struct mount *m, const struct volume *v,
+				  bool contents)
 {
 	struct open_ahead *oa = calloc(1, sizeof(*oa));
 	int rc;
 
 	if (!oa)
 		return NULL;
-	oa->tree = tree;
+	oa->mount = m;
+	oa->tree = v->tree;
+	oa->base = volume_ino(v, 0);
 	oa->contents = contents;
 	brief_lock_init(&oa->lock);
 	pthread_cond_init(&oa->work, NULL);
-	pthread_cond_init(&oa->opened, NULL);
+	pthread_cond_init(&oa->done, NULL);
 	rc = thread_start(&oa->thread, run, oa);
 	if (rc == 0)
 		return oa;
-	pthread_cond_destroy(&oa->opened);
+	pthread_cond_destroy(&oa->done);
 	pthread_cond_destroy(&oa->work);
 	pthread_mutex_destroy(&oa->lock);
 	free(oa);
@@ -161,7 +210,7 @@ void open_ahead_free(struct open_ahead *oa)
 		empty_slot(s);
 		free(s->bytes);
 	}
-	pthread_cond_destroy(&oa->opened);
+	pthread_cond_destroy(&oa->done);
 	pthread_cond_destroy(&oa->work);
 	pthread_mutex_destroy(&oa->lock);
 	free(oa);
@@ -177,11 +226,12 @@ bool open_ahead_take(struct open_ahead *oa, uint32_t node, struct opened *out)
 	pthread_mutex_lock(&oa->lock);
 	oa->run = is_next(oa, node) ? oa->run + 1 : 0;
 	oa->last = node;
-	if (oa->run >= RUN_MIN)
-		pthread_cond_signal(&oa->work);
 	s = slot_of(oa, node);
-	while (s && s->node == node && s->state == BEING_OPENED)
-		pthread_cond_wait(&oa->opened, &oa->lock);
+	/* else open_ahead_done does it, when there is a slot to be had */
+	if (!s && oa->run >= RUN_MIN)
+		pthread_cond_signal(&oa->work);
+	while (s && s->node == node && s->state == BUSY)
+		pthread_cond_wait(&oa->done, &oa->lock);
 	found = s && s->node == node && s->state == OPENED;
 	if (found) {
 		s->state = TAKEN;
@@ -206,4 +256,20 @@ void open_ahead_done(struct open_ahead *oa, uint32_t node)
 	if (oa->run >= RUN_MIN)
 		pthread_cond_signal(&oa->work);
 	pthread_mutex_unlock(&oa->lock);
+}
+
+bool open_ahead_stat(struct open_ahead *oa, uint32_t node, struct mb_stat *st)
+{
+	const struct slot *s;
+	bool found;
+
+	if (!oa)
+		return false;
+	pthread_mutex_lock(&oa->lock);
+	s = slot_of(oa, node);
+	found = s && s->state == OPENED;
+	if (found)
+		*st = s->st;
+	pthread_mutex_unlock(&oa->lock);
+	return found;
 }

@@ -3,11 +3,13 @@
 #define OPEN_AHEAD_H
 
 #include "mb/tree.h"
+#include "volume.h"
 
 /*
  * Opening ahead: where files of a folder are opened one after the other, as by
  * who copies or searches it, a thread opens those that come next, and reads
- * those of one message. A few at a time; memory is bounded.
+ * those of one message. If there is time left it gives them to the kernel, as
+ * far as that knows them yet. A few at a time; memory is bounded.
  */
 struct open_ahead;
 
@@ -15,9 +17,11 @@ struct open_ahead;
 
 /*
  * open_ahead_new - NULL without memory or a thread
+ * @v: with its number and tree; need not stay
  * @contents: what is small is read too
  */
-struct open_ahead *open_ahead_new(struct mb_tree *tree, bool contents);
+struct open_ahead *open_ahead_new(struct mount *m, const struct volume *v,
+				  bool contents);
 void open_ahead_free(struct open_ahead *oa);
 
 /* What has been opened; the reader is the taker's. */
@@ -35,5 +39,8 @@ struct opened {
  */
 bool open_ahead_take(struct open_ahead *oa, uint32_t node, struct opened *out);
 void open_ahead_done(struct open_ahead *oa, uint32_t node);
+
+/* open_ahead_stat - of a file that has been opened, and is not taken yet */
+bool open_ahead_stat(struct open_ahead *oa, uint32_t node, struct mb_stat *st);
 
 #endif

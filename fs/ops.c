@@ -13,6 +13,7 @@
 #include "data.h"
 #include "handshake.h"
 #include "log.h"
+#include "open_ahead.h"
 #include "own_files.h"
 #include "shelf.h"
 #include "stat_ahead.h"
@@ -109,7 +110,9 @@ static int fill_stat(struct mount *m, fuse_ino_t ino, struct stat *st,
 		fs_set_owner(m, st);
 		return rc;
 	}
-	rc = stat_ahead_take(v->stat_ahead, (uint32_t)ino, &entry) ?
+	rc = stat_ahead_take(v->stat_ahead, (uint32_t)ino, &entry) ||
+			     open_ahead_stat(v->open_ahead, (uint32_t)ino,
+					     &entry) ?
 		     0 :
 		     mb_tree_stat(v->tree, (uint32_t)ino, &entry, &err);
 	if (rc < 0) {

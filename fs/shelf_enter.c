@@ -57,7 +57,7 @@ static int open_backup(struct shelf *s, const struct shelf_stamp *stamp,
 	out->backup = mb_steal(&backup);
 	out->tree = mb_steal(&tree);
 	out->label = mb_steal(&label);
-	volume_start(out, &s->mount->ways, s->options->view);
+	volume_start(out, s->mount);
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 
 #include "log.h"
 #include "open_ahead.h"
+#include "ops.h"
 #include "stat_ahead.h"
 
 void volume_init(struct volume *v, uint32_t number, struct mb_backup *backup,
@@ -18,20 +19,21 @@ void volume_init(struct volume *v, uint32_t number, struct mb_backup *backup,
 	};
 }
 
-void volume_start(struct volume *v, struct ways *ways, enum mb_view view)
+void volume_start(struct volume *v, struct mount *m)
 {
+	struct ways *ways = &m->ways;
 	bool passed = way_is_open(ways, WAY_PASSTHROUGH) &&
 		      !mb_backup_get_info(v->backup)->encrypted;
 
 	if (way_is_open(ways, WAY_STAT_AHEAD))
-		v->stat_ahead = stat_ahead_new(v->tree, view);
+		v->stat_ahead = stat_ahead_new(v->tree, m->options->view);
 	if (v->stat_ahead)
 		way_works(ways, WAY_STAT_AHEAD, "");
 	if (way_is_open(ways, WAY_OPEN_AHEAD))
 		v->open_ahead = open_ahead_new(
-			v->tree, way_is_open(ways, WAY_STORE_AT_OPEN) &&
-					 !way_is_open(ways, WAY_SILENT_OPEN) &&
-					 !passed);
+			m, v,
+			way_is_open(ways, WAY_STORE_AT_OPEN) &&
+				!way_is_open(ways, WAY_SILENT_OPEN) && !passed);
 	if (v->open_ahead)
 		way_works(ways, WAY_OPEN_AHEAD, "");
 }

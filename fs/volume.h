@@ -6,7 +6,8 @@
 #include <stdbool.h>
 
 #include "mb/tree.h"
-#include "ways.h"
+
+struct mount;
 
 /*
  * One backup that a mount shows: what requests for its entries need.
@@ -43,7 +44,7 @@ void volume_init(struct volume *v, uint32_t number, struct mb_backup *backup,
 		 struct mb_tree *tree);
 
 /* volume_start - the threads that work ahead, as far as their ways are open */
-void volume_start(struct volume *v, struct ways *ways, enum mb_view view);
+void volume_start(struct volume *v, struct mount *m);
 
 /* volume_stop - end them; nobody asks any more */
 void volume_stop(struct volume *v);

@@ -475,8 +475,19 @@ int mb_tree_open_file(struct mb_tree *t, uint32_t number,
 		return mb_err_set(err, -EISDIR, "a folder");
 	if (node->type == MB_LINK)
 		return mb_err_set(err, -ELOOP, "a symbolic link");
-	rc = manifest_get(t->backup->manifest, node->handle, &rec, err);
+	rc = manifest_glance(t->backup->manifest, node->handle, &rec, err);
 	return rc < 0 ? rc : mb_reader_open(out, t->backup, &rec, err);
+}
+
+int mb_tree_stat_open(struct mb_tree *t, uint32_t number,
+		      const struct mb_reader *reader, struct mb_stat *st,
+		      struct mb_err *err)
+{
+	mb_auto(mb_record_release) struct mb_record rec = { 0 };
+	int rc = stat_record(t, node_at(&t->nodes, number), &rec, st, err);
+
+	st->size = mb_reader_get_size(reader);
+	return rc;
 }
 
 bool mb_tree_first_report(struct mb_tree *t, uint32_t number)

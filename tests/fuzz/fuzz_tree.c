@@ -25,6 +25,11 @@ static void look(struct mb_tree *tree, uint32_t node)
 	}
 	mb_record_release(&rec);
 	if (mb_tree_open_file(tree, node, &reader, NULL) == 0) {
+		struct mb_stat open;
+
+		MUST(mb_tree_stat_open(tree, node, reader, &open, NULL) == 0);
+		MUST(open.size == st.size && open.type == st.type &&
+		     open.permissions == st.permissions);
 		mb_reader_pread(reader, piece, sizeof(piece), 0);
 		mb_reader_free(reader);
 	}

@@ -267,6 +267,7 @@ CASE(lookups_that_find_nothing)
 
 static int read_all(struct scene *s, const char *path, char *out, size_t len)
 {
+	struct mb_stat open, closed;
 	struct mb_reader *reader;
 	uint32_t node;
 	ssize_t n;
@@ -276,6 +277,11 @@ static int read_all(struct scene *s, const char *path, char *out, size_t len)
 		rc = mb_tree_open_file(s->tree, node, &reader, NULL);
 	if (rc < 0)
 		return rc;
+	CHECK_INT(mb_tree_stat_open(s->tree, node, reader, &open, NULL), 0);
+	CHECK_INT(mb_tree_stat(s->tree, node, &closed, NULL), 0);
+	CHECK_INT(open.size, closed.size);
+	CHECK_INT(open.permissions, closed.permissions);
+	CHECK_INT(open.mtime.tv_sec, closed.mtime.tv_sec);
 	n = mb_reader_pread(reader, out, len, 0);
 	mb_reader_free(reader);
 	return (int)n;

@@ -141,6 +141,11 @@ int mb_tree_record(struct mb_tree *tree, uint32_t node, struct mb_record *rec,
 int mb_tree_open_file(struct mb_tree *tree, uint32_t node,
 		      struct mb_reader **out, struct mb_err *err);
 
+/* mb_tree_stat_open - mb_tree_stat of a file whose content is open */
+int mb_tree_stat_open(struct mb_tree *tree, uint32_t node,
+		      const struct mb_reader *reader, struct mb_stat *st,
+		      struct mb_err *err);
+
 /* True the first time it is asked for a node: to report a damage once. */
 bool mb_tree_first_report(struct mb_tree *tree, uint32_t node);
 
