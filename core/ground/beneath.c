@@ -24,6 +24,8 @@ static bool is_dots(const char *name, size_t len)
 /* openat2 by itself would let "a/../b" pass. */
 static bool has_dots(const char *path)
 {
+	if (!strchr(path, '.')) /* nearly always: payloads have none */
+		return false;
 	for (size_t len; *path; path += len) {
 		path += strspn(path, "/");
 		len = strcspn(path, "/");

@@ -43,15 +43,19 @@ static bool candidate(struct payload_place *place,
 		      unsigned i)
 {
 	bool flat = i % 2 != (unsigned)places->flat_first;
+	char *at = place->path, *end = at + sizeof(place->path) - 1;
+	size_t len;
 
 	if (i / 2 >= places->count)
 		return false;
 	place->dir_fd = places->dir_fds[i / 2];
-	if (flat)
-		snprintf(place->path, sizeof(place->path), "%s", file_id);
-	else
-		snprintf(place->path, sizeof(place->path), "%.2s/%s", file_id,
-			 file_id);
+	if (!flat) {
+		at = stpncpy(at, file_id, 2);
+		*at++ = '/';
+	}
+	len = strnlen(file_id, (size_t)(end - at));
+	memcpy(at, file_id, len);
+	at[len] = '\0';
 	return true;
 }
 
