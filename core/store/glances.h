@@ -14,7 +14,7 @@
 struct glances;
 
 /* So many records in a row are all kept; of more, some drop out. */
-#define GLANCES_MAX 16384
+#define GLANCES_MAX (48 << 10)
 
 /* glances_new - NULL without memory; what is not used takes none */
 struct glances *glances_new(void);
