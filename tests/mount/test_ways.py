@@ -576,6 +576,25 @@ def of_a_folder_that_is_read_in_order_each_file_takes_two_messages():
         assert asked["OPEN"] <= len(names), asked
 
 
+@case
+def what_comes_next_is_with_the_kernel_before_it_is_opened():
+    backup, expect = backup_of("db-encrypted")
+    want = {line["path"]: line["sha256"] for line in expect_of(expect)
+            if "sha256" in line}
+    with mounted(backup, debug=True) as m:
+        folder = "HomeDomain/many/3"
+        names = sorted(entry.name for entry in os.scandir(m.inside(folder))
+                       if entry.stat().st_size)
+        for count, name in enumerate(names, 1):
+            content = read(m.inside(folder, name))
+            equal(hashlib.sha256(content).hexdigest(), want[f"{folder}/{name}"])
+            if count == 4:
+                wait_until(lambda: len(re.findall("NOTIFY: code=4",
+                                                  read(m.log, "r"))) > 4,
+                           "what has not been opened yet")
+        equal(requests(m)["READ"], 0)
+
+
 # --- walks -------------------------------------------------------------------
 
 @case_for(("db-encrypted", "mbdb-plain"))
