@@ -216,6 +216,15 @@ POINTS = ["request", "verify", "upload:files:1", "upload:frame:3",
           "manifest-upload", "move", "final-verify", "response"]
 
 
+def nothing_is_lost(b):
+    left = names_in(b.folder)
+    if left != sorted([UDID, NEIGHBOUR]):
+        # there was no time to clear it away
+        equal(left, sorted([UDID, NEIGHBOUR, STATE]))
+        shutil.rmtree(f"{b.folder}/{STATE}")
+    b.intact()
+
+
 def is_over(b, process, number, seconds=A_SECOND):
     """Ended by a signal, in time, and in good order."""
     status, took, text = interrupted(process, number)
@@ -224,12 +233,7 @@ def is_over(b, process, number, seconds=A_SECOND):
     told(b.phone)
     lock_is_free(b.phone)
     no_controls(text)
-    left = names_in(b.folder)
-    if left != sorted([UDID, NEIGHBOUR]):
-        # there was no time to clear it away
-        equal(left, sorted([UDID, NEIGHBOUR, STATE]))
-        shutil.rmtree(f"{b.folder}/{STATE}")
-    b.intact()
+    nothing_is_lost(b)
     return text
 
 
@@ -297,7 +301,7 @@ def is_over_early(b, process):
     equal(status, 5, text)
     assert took < A_SECOND, took
     lock_is_free(b.phone)
-    b.intact()
+    nothing_is_lost(b)
 
 
 @case
