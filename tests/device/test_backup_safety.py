@@ -12,6 +12,8 @@ from harness import *
 KILLS = int(os.environ.get("LARDER_TEST_KILLS", 12))
 SEED = int(os.environ.get("LARDER_TEST_SEED", 1))
 A_SECOND = 1.5 if SANITIZED else 1.0
+# after which whoever was told to end does, cleared away or not
+NO_TIME_LEFT = 0.89
 STATE = f".larder-{UDID}"
 
 
@@ -216,10 +218,11 @@ POINTS = ["request", "verify", "upload:files:1", "upload:frame:3",
           "manifest-upload", "move", "final-verify", "response"]
 
 
-def nothing_is_lost(b):
+def nothing_is_lost(b, took):
     left = names_in(b.folder)
     if left != sorted([UDID, NEIGHBOUR]):
         # there was no time to clear it away
+        assert took > NO_TIME_LEFT, (took, left)
         equal(left, sorted([UDID, NEIGHBOUR, STATE]))
         shutil.rmtree(f"{b.folder}/{STATE}")
     b.intact()
@@ -233,7 +236,7 @@ def is_over(b, process, number, seconds=A_SECOND):
     told(b.phone)
     lock_is_free(b.phone)
     no_controls(text)
-    nothing_is_lost(b)
+    nothing_is_lost(b, took)
     return text
 
 
@@ -301,7 +304,7 @@ def is_over_early(b, process):
     equal(status, 5, text)
     assert took < A_SECOND, took
     lock_is_free(b.phone)
-    nothing_is_lost(b)
+    nothing_is_lost(b, took)
 
 
 @case
