@@ -272,7 +272,6 @@ static void *run(void *arg)
 
 static void start(struct ahead *a)
 {
-
 	if (a->started)
 		return;
 	a->started = true;

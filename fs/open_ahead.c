@@ -23,9 +23,9 @@ struct slot {
 	struct mb_reader *reader;
 	struct mb_stat st;
 	size_t len;
-	bool has_content,
-		offered; /* the kernel, which may not have wanted it */
-	char *bytes;	 /* OPEN_AHEAD_CONTENT, allocated when first used */
+	bool has_content;
+	bool offered; /* to the kernel, which may not have wanted it */
+	char *bytes;  /* OPEN_AHEAD_CONTENT, allocated when first used */
 };
 
 struct open_ahead {

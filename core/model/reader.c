@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "mb/reader.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -122,6 +123,8 @@ static int64_t plain_size(const struct mb_backup *b,
 
 	return rc < 0 ? rc : place.stored_len;
 }
+
+static_assert(MB_SIZES_MAX <= UNWRAP_MAX, "all keys are unwrapped at once");
 
 /* Without the means to read: sizes, or errors. */
 static void sizes_at_a_glance(const struct mb_backup *b,

@@ -465,8 +465,8 @@ static int scan_locked(struct manifest_db *m, struct mb_slice domain,
 		}
 		sqlite3_reset(stmt);
 	}
-	if (s->left_out &&
-	    !s->sizes) /* said once, by the scan that shows the rest */
+	/* said once, by the scan that shows the rest */
+	if (s->left_out && !s->sizes)
 		manifest_note(
 			&m->base,
 			"Manifest.db: %llu records of %.*s left out: no path, one of more than %d bytes, or a negative row number",
