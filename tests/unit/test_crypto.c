@@ -430,6 +430,35 @@ CASE(cbc_agrees_with_openssl_in_one_go)
 	drop(&cipher);
 }
 
+/* A library takes sixteen, eight, four blocks at once, and what is left over. */
+CASE(any_count_of_blocks_decrypts_at_any_address)
+{
+	static const uint8_t zero[BLOCK_LEN];
+	enum { BLOCKS = 70 };
+	uint8_t room[2 * BLOCK_LEN + BLOCKS * BLOCK_LEN];
+	struct bytes key = { 0 }, plain = { 0 }, cipher;
+	struct cbc *cbc;
+
+	add_noise(&key, 32);
+	add_noise(&plain, BLOCKS * BLOCK_LEN);
+	cipher = aes_cbc(true, key.ptr, plain.ptr, plain.len, false);
+	CHECK_INT(cbc_new(&cbc, key.ptr), 0);
+	for (size_t n = 1; n <= BLOCKS; n++) {
+		size_t len = n * BLOCK_LEN, shift = 1 + n % BLOCK_LEN;
+
+		memset(room, 0x5a, sizeof(room));
+		memcpy(room + shift, cipher.ptr, len);
+		CHECK_INT(cbc_decrypt(cbc, zero, room + shift, len), 0);
+		CHECK_BYTES(room + shift, len, plain.ptr, len);
+		CHECK_INT(room[shift - 1], 0x5a);
+		CHECK_INT(room[shift + len], 0x5a);
+	}
+	cbc_free(cbc);
+	drop(&key);
+	drop(&plain);
+	drop(&cipher);
+}
+
 CASE(a_block_alone_is_what_it_is_in_a_row)
 {
 	static const uint8_t zero[BLOCK_LEN];
@@ -578,6 +607,7 @@ int main(void)
 	RUN(ten_million_iterations_as_devices_use);
 	RUN(impossible_derivations_are_errors);
 	RUN(cbc_agrees_with_openssl_in_one_go);
+	RUN(any_count_of_blocks_decrypts_at_any_address);
 	RUN(a_block_alone_is_what_it_is_in_a_row);
 	RUN(padding_is_handed_out_as_it_is);
 	RUN(what_is_encrypted_in_pieces_agrees_with_openssl_in_one_go);
