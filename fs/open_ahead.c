@@ -145,29 +145,34 @@ static void offer(struct open_ahead *oa, struct slot *s)
 		mb_tree_first_open(oa->tree, s->node);
 }
 
+/* One step, if there is one to be made. With the lock held, but for its time. */
+static bool work_on(struct open_ahead *oa)
+{
+	struct slot *file = take_file(oa);
+	struct slot *s = file ? file : take_offer(oa);
+	int rc = 0;
+
+	if (!s)
+		return false;
+	pthread_mutex_unlock(&oa->lock);
+	if (file)
+		rc = open_file(oa, s);
+	else
+		offer(oa, s);
+	pthread_mutex_lock(&oa->lock);
+	s->state = rc < 0 ? FAILED : OPENED;
+	pthread_cond_broadcast(&oa->done);
+	return true;
+}
+
 static void *run(void *arg)
 {
 	struct open_ahead *oa = arg;
 
 	pthread_mutex_lock(&oa->lock);
-	while (!oa->ending) {
-		struct slot *file = take_file(oa);
-		struct slot *s = file ? file : take_offer(oa);
-		int rc = 0;
-
-		if (!s) {
+	while (!oa->ending)
+		if (!work_on(oa))
 			pthread_cond_wait(&oa->work, &oa->lock);
-			continue;
-		}
-		pthread_mutex_unlock(&oa->lock);
-		if (file)
-			rc = open_file(oa, s);
-		else
-			offer(oa, s);
-		pthread_mutex_lock(&oa->lock);
-		s->state = rc < 0 ? FAILED : OPENED;
-		pthread_cond_broadcast(&oa->done);
-	}
 	pthread_mutex_unlock(&oa->lock);
 	return NULL;
 }
@@ -230,8 +235,10 @@ bool open_ahead_take(struct open_ahead *oa, uint32_t node, struct opened *out)
 	/* else open_ahead_done does it, when there is a slot to be had */
 	if (!s && oa->run >= RUN_MIN)
 		pthread_cond_signal(&oa->work);
+	/* who would have to wait gets on with another one */
 	while (s && s->node == node && s->state == BUSY)
-		pthread_cond_wait(&oa->done, &oa->lock);
+		if (!work_on(oa))
+			pthread_cond_wait(&oa->done, &oa->lock);
 	found = s && s->node == node && s->state == OPENED;
 	if (found) {
 		s->state = TAKEN;
