@@ -34,7 +34,10 @@ static void want(struct fuse_conn_info *conn, unsigned flag, bool wanted)
 
 static ssize_t wait_and_read(int fd, void *buf, size_t len, void *userdata)
 {
-	(void)userdata;
+	struct mount *m = userdata;
+
+	if (m->has_workers)
+		return workers_read(&m->workers, fd, buf, len);
 	wakeful_wait(fd);
 	return read(fd, buf, len);
 }
@@ -56,8 +59,13 @@ static void take_part(struct mount *m, const struct fuse_custom_io *io)
 	rc = fuse_session_custom_io(m->session, io,
 				    fuse_session_fd(m->session));
 	fuse_set_log_func(NULL);
-	if (rc == 0)
+	if (rc == 0) {
+		m->has_workers = way_is_open(&m->ways, WAY_WORKERS);
+		if (m->has_workers)
+			way_works(&m->ways, WAY_WORKERS, "");
 		return;
+	}
+	way_fails(&m->ways, WAY_WORKERS, why);
 	way_fails(&m->ways, WAY_STAY_AWAKE, why);
 	if (!HAS_FLAGS_OF_ITS_OWN)
 		way_fails(&m->ways, WAY_DIRECT, why);
@@ -112,7 +120,8 @@ void handshake_prepare(struct mount *m)
 	static const struct fuse_custom_io io = { .read = wait_and_read,
 						  .writev = write_as_it_is };
 
-	if (way_is_open(&m->ways, WAY_STAY_AWAKE))
+	if (way_is_open(&m->ways, WAY_WORKERS) ||
+	    way_is_open(&m->ways, WAY_STAY_AWAKE))
 		take_part(m, &io);
 }
 
@@ -173,6 +182,7 @@ void handshake_prepare(struct mount *m)
 						  .writev = write_reply };
 
 	if (way_is_open(&m->ways, WAY_DIRECT) ||
+	    way_is_open(&m->ways, WAY_WORKERS) ||
 	    way_is_open(&m->ways, WAY_STAY_AWAKE))
 		take_part(m, &io);
 }
@@ -194,11 +204,13 @@ void handshake_prepare(struct mount *m)
 void handshake_proved(struct mount *m, fuse_req_t req)
 {
 #ifdef FUSE_CAP_OVER_IO_URING
-	if (fuse_req_is_uring(req))
+	if (fuse_req_is_uring(req)) {
 		way_works(&m->ways, WAY_IO_URING, "");
-	else
+		way_fails(&m->ways, WAY_WORKERS, "the ring has its own");
+	} else {
 		way_fails(&m->ways, WAY_IO_URING,
 			  "libfuse could not set up its ring");
+	}
 #else
 	(void)m, (void)req;
 #endif

@@ -10,6 +10,7 @@
 #include "options.h"
 #include "volume.h"
 #include "ways.h"
+#include "workers.h"
 
 /*
  * Kernel request, one call into core/, reply. Nothing under a mount ever
@@ -25,6 +26,7 @@ struct mount {
 	void (*on_ready)(struct mount *m);
 	int ready_fd;
 	struct fuse_session *session;
+	struct workers workers;
 	struct ways ways;
 	struct open_files files;
 	struct ahead *ahead; /* NULL: nobody does that */
@@ -33,6 +35,7 @@ struct mount {
 	atomic_bool asked;   /* for anything, once */
 	atomic_bool opened;  /* a file, once */
 	bool stays_awake;    /* wakeful.h */
+	bool has_workers;    /* workers.h */
 	char read_ahead[64]; /* what sets it, "" if unknown: read_ahead.h */
 	/* for idle= */
 	atomic_llong last_request_s; /* monotonic */

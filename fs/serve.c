@@ -19,8 +19,8 @@
 #include "ops.h"
 #include "read_ahead.h"
 
-/* More workers than cores are slower, for metadata and data alike. */
-#define WORKERS 2
+/* Where they cannot stand by: more are slower, for metadata and data alike. */
+#define WORKERS_MIN 2
 
 /*
  * From here on nobody looks at our terminal. Not before: who asks an automount
@@ -98,16 +98,18 @@ static bool make_args(struct fuse_args *args, const struct options *o,
 	return good;
 }
 
-static int loop(struct fuse_session *session)
+static int loop(struct mount *m)
 {
+	unsigned count =
+		way_is_open(&m->ways, WAY_WORKERS) ? WORKERS_MAX : WORKERS_MIN;
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
 	int rc;
 
 	if (!config)
 		return -ENOMEM;
-	fuse_loop_cfg_set_max_threads(config, WORKERS);
-	fuse_loop_cfg_set_idle_threads(config, WORKERS);
-	rc = fuse_session_loop_mt(session, config);
+	fuse_loop_cfg_set_max_threads(config, count);
+	fuse_loop_cfg_set_idle_threads(config, count);
+	rc = fuse_session_loop_mt(m->session, config);
 	fuse_loop_cfg_destroy(config);
 	return rc;
 }
@@ -141,6 +143,7 @@ static int mount_and_loop(struct mount *m, const char *mountpoint)
 	if (!session)
 		return EXIT_FAILED;
 	m->session = session;
+	workers_init(&m->workers);
 	data_init(m);
 	if (m->shelf && shelf_start(m->shelf, m) < 0) {
 		log_line("cannot watch %s", shelf_get_path(m->shelf));
@@ -157,7 +160,7 @@ static int mount_and_loop(struct mount *m, const char *mountpoint)
 	if (m->options->idle_s && idle_start(m, mountpoint) < 0)
 		log_line("cannot watch for idleness: it stays mounted");
 	/* a signal is a way to end it, not a failure */
-	rc = loop(session) < 0 ? EXIT_FAILED : EXIT_FINE;
+	rc = loop(m) < 0 ? EXIT_FAILED : EXIT_FINE;
 	fuse_session_unmount(session);
 	if (m->options->rmdir)
 		mountpoint_remove(mountpoint);
@@ -168,6 +171,7 @@ out_destroy:
 		shelf_end(m->shelf);
 	data_end(m);
 	fuse_session_destroy(session);
+	workers_end(&m->workers);
 	return rc;
 }
 

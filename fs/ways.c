@@ -26,11 +26,17 @@
 #endif
 
 static const char *const names[WAY_COUNT] = {
-	[WAY_PASSTHROUGH] = "passthrough",     [WAY_DIRECT] = "direct",
-	[WAY_READ_AHEAD] = "read-ahead",       [WAY_AHEAD] = "ahead",
-	[WAY_STAT_AHEAD] = "stat-ahead",       [WAY_OPEN_AHEAD] = "open-ahead",
-	[WAY_STORE_AT_OPEN] = "store-at-open", [WAY_STAY_AWAKE] = "stay-awake",
-	[WAY_SILENT_OPEN] = "silent-open",     [WAY_IO_URING] = "io-uring",
+	[WAY_PASSTHROUGH] = "passthrough",
+	[WAY_DIRECT] = "direct",
+	[WAY_READ_AHEAD] = "read-ahead",
+	[WAY_AHEAD] = "ahead",
+	[WAY_STAT_AHEAD] = "stat-ahead",
+	[WAY_OPEN_AHEAD] = "open-ahead",
+	[WAY_STORE_AT_OPEN] = "store-at-open",
+	[WAY_WORKERS] = "workers",
+	[WAY_STAY_AWAKE] = "stay-awake",
+	[WAY_SILENT_OPEN] = "silent-open",
+	[WAY_IO_URING] = "io-uring",
 };
 
 #define DEFAULT "default" /* those of WAYS_DEFAULT */
@@ -173,8 +179,10 @@ void ways_init(struct ways *w, unsigned wanted, const struct mb_backup *backup)
 	ask_passthrough(w, backup);
 	if (kernel_is_before(6, 6))
 		close_way(w, WAY_DIRECT, "Linux 6.6 or later is needed");
-	if (!HAS_CUSTOM_IO)
+	if (!HAS_CUSTOM_IO) {
+		too_old(w, WAY_WORKERS, "3.14");
 		too_old(w, WAY_STAY_AWAKE, "3.14");
+	}
 	ask_threads(w);
 	ask_read_ahead(w);
 	ask_io_uring(w);

@@ -23,6 +23,7 @@ enum way {
 	WAY_STAT_AHEAD,	   /* another looks at entries before they are listed */
 	WAY_OPEN_AHEAD,	   /* another opens the files that come next */
 	WAY_STORE_AT_OPEN, /* a small file's, before open is answered */
+	WAY_WORKERS,	   /* more threads where those at work are held up */
 	WAY_STAY_AWAKE,	   /* look for the next request before falling asleep */
 	WAY_SILENT_OPEN,   /* no message for an open */
 	WAY_IO_URING,	   /* messages through a shared ring */
@@ -35,7 +36,8 @@ enum way {
 	(WAY_BIT(WAY_PASSTHROUGH) | WAY_BIT(WAY_DIRECT) |    \
 	 WAY_BIT(WAY_READ_AHEAD) | WAY_BIT(WAY_AHEAD) |      \
 	 WAY_BIT(WAY_STAT_AHEAD) | WAY_BIT(WAY_OPEN_AHEAD) | \
-	 WAY_BIT(WAY_STORE_AT_OPEN) | WAY_BIT(WAY_STAY_AWAKE))
+	 WAY_BIT(WAY_STORE_AT_OPEN) | WAY_BIT(WAY_WORKERS) | \
+	 WAY_BIT(WAY_STAY_AWAKE))
 
 enum way_state {
 	WAY_NO,

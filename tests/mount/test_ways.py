@@ -33,8 +33,8 @@ CUT = {                         # path: length, what is stored of it
 }
 DATABASE = "Media/database.mov"
 NAMES = ("passthrough", "direct", "read-ahead", "ahead", "stat-ahead",
-         "open-ahead", "store-at-open", "stay-awake", "silent-open",
-         "io-uring")
+         "open-ahead", "store-at-open", "workers", "stay-awake",
+         "silent-open", "io-uring")
 DEFAULT = "default"
 SETS = ("none", *NAMES[:-1], "direct:ahead", "read-ahead:ahead",
         "open-ahead:store-at-open", "silent-open:ahead:open-ahead", DEFAULT)

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "workers.h"
+
+#include <poll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "wakeful.h"
+
+/* So many may wait at once. */
+#define WAITING_MAX 2
+
+/* Longer than most requests take that need no disk. */
+#define HELD_UP_NS 500000
+
+/* How long nothing moves before one of those who stand by steps in himself. */
+#define STUCK_NS 10000000
+
+#define NS_PER_S 1000000000
+
+static _Thread_local bool at_work;
+
+void workers_init(struct workers *w)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	pthread_condattr_t monotonic;
+
+	*w = (struct workers){
+		.processors = processors > 0 ? (unsigned)processors : 1,
+	};
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->change, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+}
+
+void workers_end(struct workers *w)
+{
+	pthread_cond_destroy(&w->change);
+	pthread_mutex_destroy(&w->lock);
+}
+
+static long long now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (long long)now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+/* ---- with the lock held ---- */
+
+static void unlock(void *arg)
+{
+	struct workers *w = arg;
+
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void stop_watching(void *arg)
+{
+	struct workers *w = arg;
+
+	w->watching = false;
+}
+
+/* For a while, or until one is wanted; false if no request has come. */
+static bool watch(struct workers *w)
+{
+	long long end_ns = now_ns() + STUCK_NS;
+	struct timespec end = { .tv_sec = end_ns / NS_PER_S,
+				.tv_nsec = end_ns % NS_PER_S };
+	unsigned received = w->received;
+	int rc;
+
+	w->watching = true;
+	pthread_cleanup_push(stop_watching, w);
+	rc = pthread_cond_timedwait(&w->change, &w->lock, &end);
+	pthread_cleanup_pop(1);
+	return !rc || w->received != received;
+}
+
+static void stand_by(struct workers *w)
+{
+	while (!w->wanted) {
+		if (!w->busy || w->watching) {
+			pthread_cond_wait(&w->change, &w->lock);
+		} else if (!watch(w)) {
+			/* nobody asks, or nobody is there to be asked */
+			w->wanted = !w->waiting;
+			w->busy = w->wanted;
+		}
+	}
+	w->wanted = false;
+	/* another one is to watch */
+	pthread_cond_signal(&w->change);
+}
+
+static void come_back(struct workers *w)
+{
+	if (at_work)
+		w->at_work--;
+	at_work = false;
+	if (w->waiting >= WAITING_MAX)
+		stand_by(w);
+	w->waiting++;
+}
+
+/* ---- */
+
+static bool is_asked(int fd)
+{
+	struct pollfd request = { .fd = fd, .events = POLLIN };
+
+	return poll(&request, 1, 0) > 0;
+}
+
+static void begin(struct workers *w, int fd)
+{
+	long long now = now_ns();
+	bool was_busy = w->busy;
+
+	at_work = true;
+	w->at_work++;
+	w->received++;
+	w->waiting--;
+	if (!w->waiting) {
+		w->busy = true;
+		w->wanted = (w->at_work > 1 && now - w->last_ns > HELD_UP_NS) ||
+			    (w->at_work < w->processors && is_asked(fd));
+		if (w->wanted || !was_busy)
+			pthread_cond_signal(&w->change);
+	}
+	w->last_ns = now;
+}
+
+ssize_t workers_read(struct workers *w, int fd, void *out, size_t len)
+{
+	ssize_t n;
+
+	pthread_mutex_lock(&w->lock);
+	pthread_cleanup_push(unlock, w);
+	come_back(w);
+	pthread_cleanup_pop(1);
+	wakeful_wait(fd);
+	n = read(fd, out, len);
+	pthread_mutex_lock(&w->lock);
+	begin(w, fd);
+	pthread_mutex_unlock(&w->lock);
+	return n;
+}

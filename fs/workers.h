@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef WORKERS_H
+#define WORKERS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+/*
+ * Which of the threads that answer requests wait for the next one.
+ *
+ * Two of them are all that a reader has a use for: the kernel wakes them in
+ * turn, and each one more is woken on one core more, to find its memory on
+ * another one. But where a backup is on a slow disk or far away, those at work
+ * sleep until it has answered, and everybody else waits for them. So the others
+ * stand by, and come in one after the other while those at work are held up.
+ */
+
+#define WORKERS_MAX 8
+
+struct workers {
+	pthread_mutex_t lock;
+	pthread_cond_t change;
+	unsigned processors;
+	unsigned waiting;  /* for a request */
+	unsigned at_work;  /* on one */
+	unsigned received; /* requests, modulo 2^32 */
+	long long last_ns; /* when the last one was received, monotonic */
+	bool wanted;	   /* one of those who stand by */
+	bool busy;	   /* all were at work, not long ago */
+	bool watching;	   /* one of those who stand by, while it is busy */
+};
+
+void workers_init(struct workers *w);
+
+/* workers_end - when none of the threads is left */
+void workers_end(struct workers *w);
+
+/*
+ * workers_read - take the next request, when this thread is to
+ *
+ * As read(2) of the session's @fd, and a point where a thread can be cancelled.
+ * From then on until it comes back the thread is at work. For the threads of one
+ * session in a process.
+ */
+ssize_t workers_read(struct workers *w, int fd, void *out, size_t len);
+
+#endif
