@@ -7,9 +7,14 @@
 #include "brief_lock.h"
 #include "data.h"
 #include "ops.h"
-#include "thread.h"
+#include "pace.h"
 
-#define SLOTS 4
+/* Files ahead of the reader, and where each takes long. */
+#define SLOTS_FAST 4
+#define SLOTS PACE_MAX
+
+/* A small file from memory takes a fifth of that, if the machine is not busy. */
+#define SLOW_NS 400000
 
 /* So many files of a folder one after the other, and it goes on. */
 #define RUN_MIN 2
@@ -33,7 +38,7 @@ struct open_ahead {
 	struct mb_tree *tree;
 	fuse_ino_t base; /* of the tree's inodes */
 	bool contents;
-	pthread_t thread;
+	struct pace openers;
 	pthread_mutex_t lock;
 	pthread_cond_t work, done;
 	bool ending;
@@ -55,6 +60,18 @@ static bool is_next(const struct open_ahead *oa, uint32_t node)
 	return node > oa->last && node - oa->last <= NEAR;
 }
 
+static unsigned reach(const struct open_ahead *oa)
+{
+	return oa->openers.wanted > 1 ? SLOTS : SLOTS_FAST;
+}
+
+/* Has the reader gone elsewhere? */
+static bool is_stale(const struct open_ahead *oa, const struct slot *s)
+{
+	return s->state == OPENED &&
+	       (s->node <= oa->last || s->node - oa->last > SLOTS);
+}
+
 static void empty_slot(struct slot *s)
 {
 	mb_reader_free(s->reader);
@@ -74,15 +91,14 @@ static struct slot *take_file(struct open_ahead *oa)
 	if (mb_tree_children(oa->tree, parent, &first, &count, NULL) < 0)
 		return NULL;
 	for (node = oa->last + 1;
-	     node < first + count && node - oa->last <= SLOTS; node++)
+	     node < first + count && node - oa->last <= reach(oa); node++)
 		if (mb_tree_get_type(oa->tree, node) == MB_FILE &&
 		    !slot_of(oa, node))
 			break;
-	if (node >= first + count || node - oa->last > SLOTS)
+	if (node >= first + count || node - oa->last > reach(oa))
 		return NULL;
 	for (s = oa->slots; s < oa->slots + SLOTS; s++)
-		if (!s->node || s->state == FAILED ||
-		    (s->state == OPENED && !is_next(oa, s->node))) {
+		if (!s->node || s->state == FAILED || is_stale(oa, s)) {
 			empty_slot(s);
 			s->node = node;
 			s->state = BUSY;
@@ -100,7 +116,7 @@ static struct slot *take_offer(struct open_ahead *oa)
 		return NULL;
 	for (struct slot *s = oa->slots; s < oa->slots + SLOTS; s++)
 		if (s->node && s->state == OPENED && s->has_content &&
-		    !s->offered && is_next(oa, s->node) &&
+		    !s->offered && !is_stale(oa, s) &&
 		    (!best || s->node < best->node))
 			best = s;
 	if (best)
@@ -150,6 +166,7 @@ static bool work_on(struct open_ahead *oa)
 {
 	struct slot *file = take_file(oa);
 	struct slot *s = file ? file : take_offer(oa);
+	long long start_ns = pace_now_ns();
 	int rc = 0;
 
 	if (!s)
@@ -161,20 +178,21 @@ static bool work_on(struct open_ahead *oa)
 		offer(oa, s);
 	pthread_mutex_lock(&oa->lock);
 	s->state = rc < 0 ? FAILED : OPENED;
+	if (file)
+		pace_note(&oa->openers, start_ns, 1);
 	pthread_cond_broadcast(&oa->done);
 	return true;
 }
 
-static void *run(void *arg)
+static void run(void *arg, unsigned number)
 {
 	struct open_ahead *oa = arg;
 
 	pthread_mutex_lock(&oa->lock);
 	while (!oa->ending)
-		if (!work_on(oa))
+		if (!pace_rest(&oa->openers, number, &oa->work) && !work_on(oa))
 			pthread_cond_wait(&oa->work, &oa->lock);
 	pthread_mutex_unlock(&oa->lock);
-	return NULL;
 }
 
 struct open_ahead *open_ahead_new(struct mount *m, const struct volume *v,
@@ -192,7 +210,7 @@ struct open_ahead *open_ahead_new(struct mount *m, const struct volume *v,
 	brief_lock_init(&oa->lock);
 	pthread_cond_init(&oa->work, NULL);
 	pthread_cond_init(&oa->done, NULL);
-	rc = thread_start(&oa->thread, run, oa);
+	rc = pace_start(&oa->openers, &oa->lock, run, oa, SLOW_NS);
 	if (rc == 0)
 		return oa;
 	pthread_cond_destroy(&oa->done);
@@ -208,9 +226,10 @@ void open_ahead_free(struct open_ahead *oa)
 		return;
 	pthread_mutex_lock(&oa->lock);
 	oa->ending = true;
-	pthread_cond_signal(&oa->work);
+	pthread_cond_broadcast(&oa->work);
+	pace_end(&oa->openers);
 	pthread_mutex_unlock(&oa->lock);
-	pthread_join(oa->thread, NULL);
+	pace_join(&oa->openers);
 	for (struct slot *s = oa->slots; s < oa->slots + SLOTS; s++) {
 		empty_slot(s);
 		free(s->bytes);

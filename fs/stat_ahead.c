@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "brief_lock.h"
+#include "pace.h"
 #include "thread.h"
 
 /* A node's place is its number modulo this. */
@@ -18,6 +19,9 @@
 /* So many are looked at together. */
 #define BATCH 16
 _Static_assert(BATCH <= MB_STATS_MAX, "the tree looks at them at once");
+
+/* An entry from memory takes a tenth of that, if the machine is not busy. */
+#define SLOW_NS 100000
 
 /* Where both are at work in one folder, the thread keeps so far ahead. */
 #define LEAP 16
@@ -44,13 +48,15 @@ struct batch {
 struct stat_ahead {
 	struct mb_tree *tree;
 	enum mb_view view;
-	pthread_t looker, loader;
+	struct pace lookers;
+	struct batch batches[PACE_MAX]; /* one each */
+	unsigned waiting;		/* of the lookers, for work */
+	pthread_t loader;
 	pthread_mutex_t lock;
 	pthread_cond_t work, entered;
-	bool ending, waiting;
+	bool ending;
 	unsigned window, held;
 	struct task now;
-	struct batch batch;
 	/* the last domain that was entered, and how many in a row before it */
 	uint32_t domain;
 	unsigned domains;
@@ -93,12 +99,19 @@ static bool next_folder(struct stat_ahead *sa)
 	return true;
 }
 
-/* The next ones to look at; false if there are none, or enough has been done. */
-static bool next_batch(struct stat_ahead *sa)
+/* Each looker has a batch to go on with. */
+static unsigned window_of(const struct stat_ahead *sa)
 {
-	struct batch *b = &sa->batch;
+	unsigned wanted = sa->lookers.wanted;
+	unsigned least = wanted > 1 ? 2 * BATCH * wanted : 0;
 
-	while (sa->held < sa->window) {
+	return sa->window > least ? sa->window : least;
+}
+
+/* The next ones to look at; false if there are none, or enough has been done. */
+static bool next_batch(struct stat_ahead *sa, struct batch *b)
+{
+	while (sa->held < window_of(sa)) {
 		b->first = sa->now.next;
 		b->count = sa->now.end - sa->now.next;
 		b->passed = 0;
@@ -113,10 +126,8 @@ static bool next_batch(struct stat_ahead *sa)
 	return false;
 }
 
-static void keep_batch(struct stat_ahead *sa)
+static void keep_batch(struct stat_ahead *sa, const struct batch *b)
 {
-	const struct batch *b = &sa->batch;
-
 	for (uint32_t i = 0; i < b->count; i++) {
 		uint32_t node = b->first + i;
 		unsigned place = node % PLACES;
@@ -129,30 +140,38 @@ static void keep_batch(struct stat_ahead *sa)
 	}
 }
 
-static void *look(void *arg)
+static void look_at(struct stat_ahead *sa, struct batch *b)
+{
+	long long start_ns = pace_now_ns();
+	int rc;
+
+	pthread_mutex_unlock(&sa->lock);
+	rc = mb_tree_stat_some(sa->tree, b->first, b->count, b->stats, NULL);
+	pthread_mutex_lock(&sa->lock);
+	if (rc == 0)
+		keep_batch(sa, b);
+	pace_note(&sa->lookers, start_ns, b->count);
+	b->count = 0;
+}
+
+static void look(void *arg, unsigned number)
 {
 	struct stat_ahead *sa = arg;
+	struct batch *b = &sa->batches[number];
 
 	pthread_mutex_lock(&sa->lock);
 	while (!sa->ending) {
-		struct batch *b = &sa->batch;
-		int rc;
-
-		if (!next_batch(sa)) {
-			sa->waiting = true;
-			pthread_cond_wait(&sa->work, &sa->lock);
-			sa->waiting = false;
+		if (pace_rest(&sa->lookers, number, &sa->work))
+			continue;
+		if (next_batch(sa, b)) {
+			look_at(sa, b);
 			continue;
 		}
-		pthread_mutex_unlock(&sa->lock);
-		rc = mb_tree_stat_some(sa->tree, b->first, b->count, b->stats,
-				       NULL);
-		pthread_mutex_lock(&sa->lock);
-		if (rc == 0)
-			keep_batch(sa);
+		sa->waiting++;
+		pthread_cond_wait(&sa->work, &sa->lock);
+		sa->waiting--;
 	}
 	pthread_mutex_unlock(&sa->lock);
-	return NULL;
 }
 
 /* Below all that is on the stack. */
@@ -200,13 +219,15 @@ static void destroy(struct stat_ahead *sa)
 	free(sa);
 }
 
-static void end(struct stat_ahead *sa)
+static void end_lookers(struct stat_ahead *sa)
 {
 	pthread_mutex_lock(&sa->lock);
 	sa->ending = true;
-	pthread_cond_signal(&sa->work);
+	pthread_cond_broadcast(&sa->work);
 	pthread_cond_signal(&sa->entered);
+	pace_end(&sa->lookers);
 	pthread_mutex_unlock(&sa->lock);
+	pace_join(&sa->lookers);
 }
 
 struct stat_ahead *stat_ahead_new(struct mb_tree *tree, enum mb_view view)
@@ -220,11 +241,10 @@ struct stat_ahead *stat_ahead_new(struct mb_tree *tree, enum mb_view view)
 	brief_lock_init(&sa->lock);
 	pthread_cond_init(&sa->work, NULL);
 	pthread_cond_init(&sa->entered, NULL);
-	if (thread_start(&sa->looker, look, sa))
+	if (pace_start(&sa->lookers, &sa->lock, look, sa, SLOW_NS))
 		goto fail;
 	if (thread_start(&sa->loader, load, sa)) {
-		end(sa);
-		pthread_join(sa->looker, NULL);
+		end_lookers(sa);
 		goto fail;
 	}
 	return sa;
@@ -237,8 +257,7 @@ void stat_ahead_free(struct stat_ahead *sa)
 {
 	if (!sa)
 		return;
-	end(sa);
-	pthread_join(sa->looker, NULL);
+	end_lookers(sa);
 	pthread_join(sa->loader, NULL);
 	destroy(sa);
 }
@@ -260,7 +279,8 @@ static void forget_all(struct stat_ahead *sa)
 	sa->held = sa->depth = 0;
 	sa->window = WINDOW_MIN;
 	sa->now = (struct task){ 0 };
-	sa->batch.passed = UINT32_MAX;
+	for (unsigned i = 0; i < PACE_MAX; i++)
+		sa->batches[i].passed = UINT32_MAX;
 }
 
 /*
@@ -289,6 +309,24 @@ static void leap(struct stat_ahead *sa, uint32_t dir, uint32_t node,
 				 end };
 }
 
+/* The one that an entry is being looked at with, or NULL. */
+static struct batch *batch_of(struct stat_ahead *sa, uint32_t node)
+{
+	for (unsigned i = 0; i < PACE_MAX; i++) {
+		struct batch *b = &sa->batches[i];
+
+		if (node >= b->first && node - b->first < b->count)
+			return b;
+	}
+	return NULL;
+}
+
+static void call_if_low(struct stat_ahead *sa)
+{
+	if (sa->waiting && sa->held < window_of(sa) / 2)
+		pthread_cond_signal(&sa->work);
+}
+
 void stat_ahead_listing(struct stat_ahead *sa, uint32_t dir, uint32_t first,
 			uint32_t count, uint32_t at)
 {
@@ -303,7 +341,7 @@ void stat_ahead_listing(struct stat_ahead *sa, uint32_t dir, uint32_t first,
 	done = sa->nodes[from % PLACES] == from;
 	if (done) {
 		sa->window *= sa->window < WINDOW_MAX ? 2 : 1;
-	} else if (dir != sa->now.dir) {
+	} else if (dir != sa->now.dir && !batch_of(sa, from)) {
 		if (!pop_to(sa, dir))
 			forget_all(sa);
 		leap(sa, dir, from, end);
@@ -312,9 +350,19 @@ void stat_ahead_listing(struct stat_ahead *sa, uint32_t dir, uint32_t first,
 	if (!at && sa->view == MB_VIEW_DOMAINS &&
 	    mb_tree_get_parent(sa->tree, dir) == MB_ROOT)
 		note_domain(sa, dir);
-	if (sa->waiting && sa->held < sa->window / 2)
-		pthread_cond_signal(&sa->work);
+	call_if_low(sa);
 	pthread_mutex_unlock(&sa->lock);
+}
+
+/* The walker has come to an entry that is not there yet, or never will be. */
+static void pass(struct stat_ahead *sa, uint32_t node)
+{
+	struct batch *b = batch_of(sa, node);
+
+	if (b)
+		b->passed = node;
+	else if (node >= sa->now.next && node < sa->now.end)
+		leap(sa, sa->now.dir, node, sa->now.end);
 }
 
 bool stat_ahead_take(struct stat_ahead *sa, uint32_t node, struct mb_stat *st)
@@ -330,11 +378,10 @@ bool stat_ahead_take(struct stat_ahead *sa, uint32_t node, struct mb_stat *st)
 		*st = sa->stats[place];
 		sa->nodes[place] = 0;
 		sa->held--;
-	} else if (node >= sa->now.next && node < sa->now.end) {
-		leap(sa, sa->now.dir, node, sa->now.end);
-	} else if (node >= sa->batch.first &&
-		   node - sa->batch.first < sa->batch.count) {
-		sa->batch.passed = node;
+		if (sa->lookers.wanted > 1)
+			call_if_low(sa);
+	} else {
+		pass(sa, node);
 	}
 	pthread_mutex_unlock(&sa->lock);
 	return found;
