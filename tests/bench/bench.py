@@ -53,6 +53,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 MKBACKUP = HERE.parent / "mkbackup.py"
 BACKUPS = HERE / "backups.py"
+SLOW_DISK = HERE.parent / "mount" / "slow_disk.c"
 PASSWORD = "correct horse"      # mkbackup.py's default
 MIB = 1 << 20
 IS_ROOT = os.geteuid() == 0
@@ -87,6 +88,8 @@ QUICK = dataclasses.replace(FULL, pairs=3, manifest_rows=200_000,
                             whole_backup=128 * MIB)
 
 
+DISK_US = 2000                  # for a read
+AT_ONCE = 8                     # readers
 WALKS_OF_ALL = 3                # a walk of a million entries takes its time
 
 
@@ -782,6 +785,69 @@ def small_file_rows(bench):
     yield speed(what, "gocryptfs", times["larder"], times["gocryptfs"], goal)
 
 
+@contextlib.contextmanager
+def slow_disk(bench, folder):
+    """The folder, where each read takes DISK_US, but any number at once."""
+    program, place = bench.work / "slow_disk", bench.work / "disk"
+    flags = run("pkg-config", "--cflags", "--libs", "fuse3").split()
+    run("cc", "-O2", "-std=gnu11", "-o", program, SLOW_DISK, *flags)
+    place.mkdir(exist_ok=True)
+    with mounted(place, program, folder, place, DISK_US):
+        yield place
+
+
+def read_at_once(bench, lists):
+    """Seconds and bytes of one reader for each list of files."""
+    begin = time.monotonic()
+    readers = [subprocess.Popen([bench.probe_path, "files", bench.mnt, paths],
+                                stdout=subprocess.PIPE, text=True)
+               for paths in lists]
+    amounts = [int(reader.communicate()[0].split()[1]) for reader in readers]
+    return time.monotonic() - begin, sum(amounts)
+
+
+def lists_of(bench, paths, each):
+    """The first files for one reader, others for several at once."""
+    lines = paths.read_text().splitlines(keepends=True)
+    lists = [bench.work / f"slow-{i}.paths" for i in range(1 + AT_ONCE)]
+    apart = len(lines) // len(lists)
+    for i, path in enumerate(lists):
+        path.write_text("".join(lines[apart * i:apart * i + each]))
+    return lists
+
+
+def slow_disk_rows(bench):
+    count, size = bench.sizes.small_files, bench.sizes.small_file
+    disk = f"a disk of {DISK_US / 1000:g} ms"
+    backup, paths = bench.listed_backup(
+        f"small-{count}", "small", "db-encrypted", count, size)
+    lists = lists_of(bench, paths, 100)
+    times = Times()
+    systems = [("larder", bench.larder_mount, backup)]
+    if bench.gocryptfs:
+        systems.append(("gocryptfs", bench.gocryptfs_mount,
+                        bench.gocryptfs_store(backup)))
+    for _ in bench.rounds():
+        for name, mount, backing in systems:
+            bench.warm(backing)
+            with slow_disk(bench, backing) as folder, mount(folder):
+                for who, which in (("one", lists[:1]), ("all", lists[1:])):
+                    times.add(f"{name} {who}", read_at_once(bench, which), who)
+        with slow_disk(bench, backup) as folder, bench.larder_mount(folder):
+            times.add("walk", bench.probe("walk", bench.mnt))
+    for who, what, goal in (
+            ("one", "100 small files", Goal(1.5, 3)),
+            ("all", f"{AT_ONCE} readers of 100 each", Goal(0.7, 1))):
+        if bench.gocryptfs:
+            yield speed(f"{disk}: {what}", "gocryptfs", times[f"larder {who}"],
+                        times[f"gocryptfs {who}"], goal)
+        else:
+            yield missing(f"{disk}: {what}", "gocryptfs", goal)
+    yield speed(f"{disk}: first walk of {count} files", "one by one",
+                times["walk"], [count * DISK_US / 1e6] * len(times["walk"]),
+                Goal(4, 6))
+
+
 def unlock_rows(bench):
     count = bench.sizes.iterations
     backup = bench.backup(f"unlock-{count}", "db-encrypted", "--profile",
@@ -990,9 +1056,10 @@ def offline_rows(bench):
 
 GROUPS = {"manifest": manifest_rows, "tree": tree_rows,
           "encrypted": encrypted_file_rows, "plain": plain_file_rows,
-          "small": small_file_rows, "unlock": unlock_rows,
-          "decode": decode_rows, "staging": staging_rows,
-          "offline": offline_rows, "device": device_rows}
+          "small": small_file_rows, "slow": slow_disk_rows,
+          "unlock": unlock_rows, "decode": decode_rows,
+          "staging": staging_rows, "offline": offline_rows,
+          "device": device_rows}
 
 
 # --- the machine -------------------------------------------------------------

@@ -67,6 +67,7 @@ static int open_file(const char *path, struct fuse_file_info *fi)
 	int fd = openat(root, beneath(path), O_RDONLY);
 
 	fi->fh = (uint64_t)fd;
+	fi->keep_cache = 1; /* as the kernel does for a disk */
 	return fd < 0 ? -errno : 0;
 }
 
@@ -155,14 +156,12 @@ int main(int argc, char *argv[])
 		.getxattr = get_attribute,
 		.statfs = get_space,
 	};
-	char *args[] = {
-		argv[0],
-		argv[2],
-		"-f",
-		"-o",
-		"allow_other,default_permissions,max_threads=64,max_idle_threads=64",
-		NULL
-	};
+	char *args[] = { argv[0],
+			 argv[2],
+			 "-f",
+			 "-o",
+			 "max_threads=64,max_idle_threads=64",
+			 NULL };
 
 	if (argc != 4 || (root = open(argv[1], O_RDONLY | O_DIRECTORY)) < 0) {
 		fprintf(stderr, "usage: slow_disk FOLDER MOUNTPOINT US\n");
