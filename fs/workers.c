@@ -116,6 +116,7 @@ static bool is_asked(int fd)
 	return poll(&request, 1, 0) > 0;
 }
 
+/* With the lock held. */
 static void begin(struct workers *w, int fd)
 {
 	long long now = now_ns();
@@ -146,7 +147,8 @@ ssize_t workers_read(struct workers *w, int fd, void *out, size_t len)
 	wakeful_wait(fd);
 	n = read(fd, out, len);
 	pthread_mutex_lock(&w->lock);
+	pthread_cleanup_push(unlock, w);
 	begin(w, fd);
-	pthread_mutex_unlock(&w->lock);
+	pthread_cleanup_pop(1);
 	return n;
 }
