@@ -202,6 +202,9 @@ void open_files_close_all(struct open_files *files)
 			files->by_hash[i] = f->next;
 			file_free(files, f, NULL);
 		}
+	/* whoever watches for idleness may be there to the end */
+	pthread_mutex_lock(&files->lock);
 	files->oldest = files->newest = NULL;
 	files->unused = files->opens = 0;
+	pthread_mutex_unlock(&files->lock);
 }
