@@ -65,6 +65,7 @@ class Sizes:
     pairs: int
     manifest_rows: int
     tree_files: int
+    extracted_files: int
     big_file: int
     random_pages: int
     small_files: int
@@ -76,14 +77,16 @@ class Sizes:
 
 
 FULL = Sizes(pairs=7, manifest_rows=1_000_000, tree_files=100_000,
+             extracted_files=100_000,
              big_file=1024 * MIB, random_pages=10_000, small_files=4000,
              small_file=66_000, iterations=10_000_000,
              phone_files=20_000, phone_bytes=1000 * 10**6,
              whole_backup=4096 * MIB)
 QUICK = dataclasses.replace(FULL, pairs=3, manifest_rows=200_000,
-                            tree_files=10_000, big_file=256 * MIB,
-                            random_pages=4000,
-                            iterations=1_000_000, phone_files=2_000,
+                            tree_files=10_000, extracted_files=3_000,
+                            big_file=256 * MIB,
+                            random_pages=4000, small_files=1000,
+                            iterations=1_000_000, phone_files=1_000,
                             phone_bytes=50 * 10**6,
                             whole_backup=128 * MIB)
 
@@ -1010,7 +1013,7 @@ def extract_plain_rows(bench):
 
 
 def extract_small_rows(bench):
-    files, times, peak = bench.sizes.tree_files, Times(), 0
+    files, times, peak = bench.sizes.extracted_files, Times(), 0
     backup = bench.backup(f"tree-{files}", "db-encrypted", "--profile",
                           "scale", "--files", files)
     for _ in bench.rounds():
