@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "brief_lock.h"
+#include "clock.h"
 #include "data.h"
 #include "ops.h"
 #include "pace.h"
@@ -41,7 +42,6 @@ struct open_ahead {
 	struct pace openers;
 	pthread_mutex_t lock;
 	pthread_cond_t work, done;
-	bool ending;
 	uint32_t last; /* file that was opened */
 	unsigned run;
 	struct slot slots[SLOTS];
@@ -82,7 +82,7 @@ static void empty_slot(struct slot *s)
 /* A slot for one of the files that come next; NULL if there is no more to do. */
 static struct slot *take_file(struct open_ahead *oa)
 {
-	uint32_t parent, first, count, node;
+	uint32_t parent, first, count, node, end;
 	struct slot *s;
 
 	if (oa->run < RUN_MIN)
@@ -90,12 +90,14 @@ static struct slot *take_file(struct open_ahead *oa)
 	parent = mb_tree_get_parent(oa->tree, oa->last);
 	if (mb_tree_children(oa->tree, parent, &first, &count, NULL) < 0)
 		return NULL;
-	for (node = oa->last + 1;
-	     node < first + count && node - oa->last <= reach(oa); node++)
+	end = first + count;
+	if (end - oa->last > reach(oa))
+		end = oa->last + 1 + reach(oa);
+	for (node = oa->last + 1; node < end; node++)
 		if (mb_tree_get_type(oa->tree, node) == MB_FILE &&
 		    !slot_of(oa, node))
 			break;
-	if (node >= first + count || node - oa->last > reach(oa))
+	if (node >= end)
 		return NULL;
 	for (s = oa->slots; s < oa->slots + SLOTS; s++)
 		if (!s->node || s->state == FAILED || is_stale(oa, s)) {
@@ -166,11 +168,12 @@ static bool work_on(struct open_ahead *oa)
 {
 	struct slot *file = take_file(oa);
 	struct slot *s = file ? file : take_offer(oa);
-	long long start_ns = pace_now_ns();
+	long long start_ns;
 	int rc = 0;
 
 	if (!s)
 		return false;
+	start_ns = monotonic_ns();
 	pthread_mutex_unlock(&oa->lock);
 	if (file)
 		rc = open_file(oa, s);
@@ -189,7 +192,7 @@ static void run(void *arg, unsigned number)
 	struct open_ahead *oa = arg;
 
 	pthread_mutex_lock(&oa->lock);
-	while (!oa->ending)
+	while (!oa->openers.ended)
 		if (!pace_rest(&oa->openers, number, &oa->work) && !work_on(oa))
 			pthread_cond_wait(&oa->work, &oa->lock);
 	pthread_mutex_unlock(&oa->lock);
@@ -225,7 +228,6 @@ void open_ahead_free(struct open_ahead *oa)
 	if (!oa)
 		return;
 	pthread_mutex_lock(&oa->lock);
-	oa->ending = true;
 	pthread_cond_broadcast(&oa->work);
 	pace_end(&oa->openers);
 	pthread_mutex_unlock(&oa->lock);

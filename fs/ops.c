@@ -10,6 +10,7 @@
 
 #include "beneath.h"
 #include "cleanup.h"
+#include "clock.h"
 #include "data.h"
 #include "handshake.h"
 #include "log.h"
@@ -32,14 +33,6 @@ int fs_errno(int rc)
 	default:
 		return -rc;
 	}
-}
-
-long long monotonic_s(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
 }
 
 struct mount *fs_mount(fuse_req_t req)

@@ -75,7 +75,4 @@ void fs_reply_xattr(fuse_req_t req, int rc, const struct buf *value,
 /* errno for the kernel, from an error of core/ */
 int fs_errno(int rc);
 
-/* Seconds of a clock that never jumps. */
-long long monotonic_s(void);
-
 #endif

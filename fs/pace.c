@@ -1,19 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "pace.h"
 
-#include <time.h>
-
+#include "clock.h"
 #include "thread.h"
 
-long long pace_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ll + now.tv_nsec;
-}
-
-static void *run(void *arg)
+static void *begin(void *arg)
 {
 	struct pace_thread *t = arg;
 
@@ -27,21 +18,21 @@ static int start_one(struct pace *p)
 	int rc;
 
 	*t = (struct pace_thread){ .pace = p, .number = p->started };
-	rc = thread_start(&t->id, run, t);
+	rc = thread_start(&t->id, begin, t);
 	if (rc == 0)
 		p->started++;
 	return rc;
 }
 
 int pace_start(struct pace *p, pthread_mutex_t *lock,
-	       void (*work)(void *arg, unsigned number), void *arg,
+	       void (*run)(void *arg, unsigned number), void *arg,
 	       long long slow_ns)
 {
 	int rc;
 
 	*p = (struct pace){
 		.lock = lock,
-		.run = work,
+		.run = run,
 		.arg = arg,
 		.slow_ns = slow_ns,
 		.wanted = 1,
@@ -64,7 +55,7 @@ bool pace_rest(struct pace *p, unsigned number, pthread_cond_t *work)
 
 void pace_note(struct pace *p, long long start_ns, unsigned steps)
 {
-	long long ns = (pace_now_ns() - start_ns) / steps;
+	long long ns = (monotonic_ns() - start_ns) / steps;
 
 	if (p->ended)
 		return;

@@ -32,7 +32,7 @@ struct pace {
 	struct pace_thread threads[PACE_MAX];
 	unsigned started;
 	unsigned wanted; /* the first ones of them */
-	bool ended;
+	bool ended;	 /* so that the threads return */
 };
 
 /*
@@ -53,7 +53,7 @@ int pace_start(struct pace *p, pthread_mutex_t *lock,
  */
 bool pace_rest(struct pace *p, unsigned number, pthread_cond_t *work);
 
-/* pace_note - so many @steps have begun at @start_ns, and are done now */
+/* pace_note - so many @steps have begun at @start_ns (clock.h), and are done */
 void pace_note(struct pace *p, long long start_ns, unsigned steps);
 
 /* pace_end - none rests any longer, and no thread is started any more */
@@ -61,8 +61,5 @@ void pace_end(struct pace *p);
 
 /* pace_join - behind pace_end, without the lock, when all are to return */
 void pace_join(struct pace *p);
-
-/* Monotonic. */
-long long pace_now_ns(void);
 
 #endif

@@ -7,16 +7,14 @@
 #include <string.h>
 #include <time.h>
 
+#include "clock.h"
 #include "own_files.h"
 #include "shelf_inside.h"
 #include "thread.h"
 
 long long shelf_now_ms(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+	return monotonic_ns() / 1000000;
 }
 
 const char *shelf_get_path(const struct shelf *s)

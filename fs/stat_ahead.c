@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "brief_lock.h"
+#include "clock.h"
 #include "pace.h"
 #include "thread.h"
 
@@ -54,7 +55,6 @@ struct stat_ahead {
 	pthread_t loader;
 	pthread_mutex_t lock;
 	pthread_cond_t work, entered;
-	bool ending;
 	unsigned window, held;
 	struct task now;
 	/* the last domain that was entered, and how many in a row before it */
@@ -142,7 +142,7 @@ static void keep_batch(struct stat_ahead *sa, const struct batch *b)
 
 static void look_at(struct stat_ahead *sa, struct batch *b)
 {
-	long long start_ns = pace_now_ns();
+	long long start_ns = monotonic_ns();
 	int rc;
 
 	pthread_mutex_unlock(&sa->lock);
@@ -160,7 +160,7 @@ static void look(void *arg, unsigned number)
 	struct batch *b = &sa->batches[number];
 
 	pthread_mutex_lock(&sa->lock);
-	while (!sa->ending) {
+	while (!sa->lookers.ended) {
 		if (pace_rest(&sa->lookers, number, &sa->work))
 			continue;
 		if (next_batch(sa, b)) {
@@ -193,7 +193,7 @@ static void *load(void *arg)
 	int rc;
 
 	pthread_mutex_lock(&sa->lock);
-	while (!sa->ending) {
+	while (!sa->lookers.ended) {
 		dir = sa->to_load;
 		if (!dir) {
 			pthread_cond_wait(&sa->entered, &sa->lock);
@@ -222,7 +222,6 @@ static void destroy(struct stat_ahead *sa)
 static void end_lookers(struct stat_ahead *sa)
 {
 	pthread_mutex_lock(&sa->lock);
-	sa->ending = true;
 	pthread_cond_broadcast(&sa->work);
 	pthread_cond_signal(&sa->entered);
 	pace_end(&sa->lookers);

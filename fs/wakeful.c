@@ -3,7 +3,8 @@
 
 #include <poll.h>
 #include <stdbool.h>
-#include <time.h>
+
+#include "clock.h"
 
 /* Some times as long as a reader takes to come back. */
 #define ENOUGH_NS 60000
@@ -15,14 +16,6 @@ void wakeful_soon(void)
 	soon = true;
 }
 
-static long long now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ll + now.tv_nsec;
-}
-
 void wakeful_wait(int fd)
 {
 	struct pollfd request = { .fd = fd, .events = POLLIN };
@@ -31,7 +24,7 @@ void wakeful_wait(int fd)
 	if (!soon)
 		return;
 	soon = false;
-	end = now_ns() + ENOUGH_NS;
-	while (poll(&request, 1, 0) == 0 && now_ns() < end)
+	end = monotonic_ns() + ENOUGH_NS;
+	while (poll(&request, 1, 0) == 0 && monotonic_ns() < end)
 		;
 }

@@ -2,9 +2,9 @@
 #include "workers.h"
 
 #include <poll.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "wakeful.h"
 
 /* So many may wait at once. */
@@ -15,8 +15,6 @@
 
 /* How long nothing moves before one of those who stand by steps in himself. */
 #define STUCK_NS 10000000
-
-#define NS_PER_S 1000000000
 
 static _Thread_local bool at_work;
 
@@ -41,14 +39,6 @@ void workers_end(struct workers *w)
 	pthread_mutex_destroy(&w->lock);
 }
 
-static long long now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (long long)now.tv_sec * NS_PER_S + now.tv_nsec;
-}
-
 /* ---- with the lock held ---- */
 
 static void unlock(void *arg)
@@ -68,7 +58,7 @@ static void stop_watching(void *arg)
 /* For a while, or until one is wanted; false if no request has come. */
 static bool watch(struct workers *w)
 {
-	long long end_ns = now_ns() + STUCK_NS;
+	long long end_ns = monotonic_ns() + STUCK_NS;
 	struct timespec end = { .tv_sec = end_ns / NS_PER_S,
 				.tv_nsec = end_ns % NS_PER_S };
 	unsigned received = w->received;
@@ -119,7 +109,7 @@ static bool is_asked(int fd)
 /* With the lock held. */
 static void begin(struct workers *w, int fd)
 {
-	long long now = now_ns();
+	long long now = monotonic_ns();
 	bool was_busy = w->busy;
 
 	at_work = true;

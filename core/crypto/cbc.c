@@ -7,7 +7,7 @@
 #include "crypto.h"
 
 /*
- * What a backup is read by, every byte of it. libgcrypt has AES for vector
+ * What contents and manifests are read by. libgcrypt has AES for vector
  * registers (VAES), which decrypts twice as fast as OpenSSL 3 on the same
  * processor, as fast where there is only AES-NI, and takes a key in a sixth of
  * the time.

@@ -6,8 +6,8 @@
 #include "mb/err.h"
 
 /*
- * Everything that larder needs of a cipher library; which ones it has that from
- * only this folder knows. Keys are 256 bits throughout the format.
+ * Everything that larder needs of cipher libraries; only this folder knows which.
+ * Keys are 256 bits throughout the format.
  */
 
 #define KEY_LEN 32

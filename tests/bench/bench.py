@@ -318,6 +318,13 @@ class Bench:
         self.bindfs = shutil.which("bindfs")
         self.gocryptfs = shutil.which("gocryptfs")
 
+    @functools.cached_property
+    def slow_disk(self):
+        program = self.work / "slow_disk"
+        flags = run("pkg-config", "--cflags", "--libs", "fuse3").split()
+        run("cc", "-O2", "-std=gnu11", "-o", program, SLOW_DISK, *flags)
+        return program
+
     def make_drivers(self, args):
         """The first is the one for all rows that do not depend on it."""
         found = [Driver("root" if IS_ROOT else "user", self.larderfs)]
@@ -356,6 +363,11 @@ class Bench:
         path = self.made(name, lambda out: paths.write_text(
             run(sys.executable, BACKUPS, *command, out)))
         return path, paths
+
+    def small_files(self):
+        count, size = self.sizes.small_files, self.sizes.small_file
+        return self.listed_backup(f"small-{count}", "small", "db-encrypted",
+                                  count, size)
 
     def manifest_backup(self):
         rows = self.sizes.manifest_rows
@@ -774,8 +786,7 @@ def small_file_rows(bench):
     if not bench.gocryptfs:
         yield missing(what, "gocryptfs", goal)
         return
-    backup, paths = bench.listed_backup(
-        f"small-{count}", "small", "db-encrypted", count, size)
+    backup, paths = bench.small_files()
     store = bench.gocryptfs_store(backup)
     times = Times()
     for _ in bench.rounds():
@@ -791,11 +802,9 @@ def small_file_rows(bench):
 @contextlib.contextmanager
 def slow_disk(bench, folder):
     """The folder, where each read takes DISK_US, but any number at once."""
-    program, place = bench.work / "slow_disk", bench.work / "disk"
-    flags = run("pkg-config", "--cflags", "--libs", "fuse3").split()
-    run("cc", "-O2", "-std=gnu11", "-o", program, SLOW_DISK, *flags)
+    place = bench.work / "disk"
     place.mkdir(exist_ok=True)
-    with mounted(place, program, folder, place, DISK_US):
+    with mounted(place, bench.slow_disk, folder, place, DISK_US):
         yield place
 
 
@@ -820,10 +829,9 @@ def lists_of(bench, paths, each):
 
 
 def slow_disk_rows(bench):
-    count, size = bench.sizes.small_files, bench.sizes.small_file
+    count = bench.sizes.small_files
     disk = f"a disk of {DISK_US / 1000:g} ms"
-    backup, paths = bench.listed_backup(
-        f"small-{count}", "small", "db-encrypted", count, size)
+    backup, paths = bench.small_files()
     lists = lists_of(bench, paths, 100)
     times = Times()
     systems = [("larder", bench.larder_mount, backup)]

@@ -127,7 +127,7 @@ static int get_attribute(const char *path, const char *name, char *out,
 	if (strcmp(path, "/"))
 		return -ENODATA;
 	pthread_mutex_lock(&lock);
-	value = !strcmp(name, "user.peak") ? peak : hold ? held : 0;
+	value = !strcmp(name, "user.peak") ? peak : held;
 	pthread_mutex_unlock(&lock);
 	if (strcmp(name, "user.peak") && strcmp(name, "user.held"))
 		return -ENODATA;

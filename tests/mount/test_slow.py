@@ -40,8 +40,14 @@ class Disk:
     def __init__(self, path):
         self.path = path
 
-    def hold(self, on):
-        os.setxattr(self.path, "user.hold", b"1" if on else b"0")
+    @contextlib.contextmanager
+    def holding(self):
+        """No read is answered meanwhile."""
+        os.setxattr(self.path, "user.hold", b"1")
+        try:
+            yield
+        finally:
+            os.setxattr(self.path, "user.hold", b"0")
 
     def count(self, what):
         return int(os.getxattr(self.path, "user." + what))
@@ -52,12 +58,11 @@ def disk(folder, microseconds):
     """A folder on a slow disk."""
     d = Disk(new_dir("disk"))
     with subprocess.Popen([program(), folder, d.path, str(microseconds)],
-                          env=environment()) as server:
+                          env=environment()):
         try:
             wait_until(lambda: is_mounted(d.path), "mounting")
             yield d
         finally:
-            d.hold(False)
             execute("umount", "-l", d.path)
 
 
@@ -112,16 +117,15 @@ def whoever_waits_for_the_disk_keeps_nobody_else_waiting():
     with on_disk(0) as (d, m, _):
         # what is known is known
         read(many(m, MANY - 1))
-        d.hold(True)
         threads = [threading.Thread(target=reader, args=(m, i))
                    for i in range(readers)]
-        for thread in threads:
-            thread.start()
-        wait_until(lambda: d.count("held") >= readers, "their reads")
-        assert b"workers=yes" in os.getxattr(m.path,
-                                             "user.larder.capabilities")
-        equal(read(many(m, MANY - 1)) == content(MANY - 1), True)
-        d.hold(False)
+        with d.holding():
+            for thread in threads:
+                thread.start()
+            wait_until(lambda: d.count("held") >= readers, "their reads")
+            assert b"workers=yes" in os.getxattr(m.path,
+                                                 "user.larder.capabilities")
+            equal(read(many(m, MANY - 1)) == content(MANY - 1), True)
         for thread in threads:
             thread.join()
         equal(wrong, [])
