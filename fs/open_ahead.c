@@ -2,6 +2,8 @@
 #include "open_ahead.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "brief_lock.h"
@@ -16,6 +18,9 @@
 
 /* A small file from memory takes a fifth of that, if the machine is not busy. */
 #define SLOW_NS 400000
+
+/* Longer than who reads small files one after the other takes for one. */
+#define ENOUGH_NS 100000
 
 /* So many files of a folder one after the other, and it goes on. */
 #define RUN_MIN 2
@@ -42,6 +47,8 @@ struct open_ahead {
 	struct pace openers;
 	pthread_mutex_t lock;
 	pthread_cond_t work, done;
+	atomic_uint calls;   /* for work; rises with the lock held */
+	bool is_called_soon; /* the last time one came before ENOUGH_NS */
 	uint32_t last; /* file that was opened */
 	unsigned run;
 	struct slot slots[SLOTS];
@@ -187,6 +194,41 @@ static bool work_on(struct open_ahead *oa)
 	return true;
 }
 
+/* With the lock held, as the two below. */
+static void call(struct open_ahead *oa)
+{
+	oa->calls++;
+	pthread_cond_signal(&oa->work);
+}
+
+/*
+ * While nothing has to be waited for, the reader comes back before a thread has
+ * fallen asleep and been woken; and a processor that is idle meanwhile would
+ * draw the reader, or who answers it, away from the other's.
+ */
+static void stay_awake(struct open_ahead *oa, unsigned calls,
+		       long long start_ns)
+{
+	pthread_mutex_unlock(&oa->lock);
+	while (oa->calls == calls && monotonic_ns() - start_ns < ENOUGH_NS)
+		sched_yield();
+	pthread_mutex_lock(&oa->lock);
+}
+
+static void wait_for_call(struct open_ahead *oa)
+{
+	long long start_ns = monotonic_ns();
+	unsigned calls = oa->calls;
+
+	if (oa->is_called_soon)
+		stay_awake(oa, calls, start_ns);
+	while (oa->calls == calls)
+		pthread_cond_wait(&oa->work, &oa->lock);
+	oa->is_called_soon = oa->mount->stays_awake &&
+			     oa->openers.wanted == 1 &&
+			     monotonic_ns() - start_ns < ENOUGH_NS;
+}
+
 static void run(void *arg, unsigned number)
 {
 	struct open_ahead *oa = arg;
@@ -194,7 +236,7 @@ static void run(void *arg, unsigned number)
 	pthread_mutex_lock(&oa->lock);
 	while (!oa->openers.ended)
 		if (!pace_rest(&oa->openers, number, &oa->work) && !work_on(oa))
-			pthread_cond_wait(&oa->work, &oa->lock);
+			wait_for_call(oa);
 	pthread_mutex_unlock(&oa->lock);
 }
 
@@ -228,6 +270,7 @@ void open_ahead_free(struct open_ahead *oa)
 	if (!oa)
 		return;
 	pthread_mutex_lock(&oa->lock);
+	oa->calls++;
 	pthread_cond_broadcast(&oa->work);
 	pace_end(&oa->openers);
 	pthread_mutex_unlock(&oa->lock);
@@ -255,7 +298,7 @@ bool open_ahead_take(struct open_ahead *oa, uint32_t node, struct opened *out)
 	s = slot_of(oa, node);
 	/* else open_ahead_done does it, when there is a slot to be had */
 	if (!s && oa->run >= RUN_MIN)
-		pthread_cond_signal(&oa->work);
+		call(oa);
 	/* who would have to wait gets on with another one */
 	while (s && s->node == node && s->state == BUSY)
 		if (!work_on(oa))
@@ -282,7 +325,7 @@ void open_ahead_done(struct open_ahead *oa, uint32_t node)
 	s = slot_of(oa, node);
 	s->node = 0;
 	if (oa->run >= RUN_MIN)
-		pthread_cond_signal(&oa->work);
+		call(oa);
 	pthread_mutex_unlock(&oa->lock);
 }
 

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "workers.h"
 
+#include <linux/fuse.h>
 #include <poll.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "wakeful.h"
 
-/* So many may wait at once. */
-#define WAITING_MAX 2
+/* So many requests more that came beside others than alone are a crowd. */
+#define CROWD 8
+#define CROWD_MAX (2 * CROWD)
 
 /* Longer than most requests take that need no disk. */
 #define HELD_UP_NS 500000
@@ -17,6 +19,7 @@
 #define STUCK_NS 10000000
 
 static _Thread_local bool at_work;
+static _Thread_local long long began_ns; /* what it is or was at work on */
 
 void workers_init(struct workers *w)
 {
@@ -87,12 +90,21 @@ static void stand_by(struct workers *w)
 	pthread_cond_signal(&w->change);
 }
 
+static unsigned waiting_max(const struct workers *w)
+{
+	return w->crowd < CROWD ? 1 : 2;
+}
+
 static void come_back(struct workers *w)
 {
-	if (at_work)
+	if (at_work) {
 		w->at_work--;
+		/* nobody else may have been there all the while */
+		if (monotonic_ns() - began_ns > HELD_UP_NS)
+			w->crowd = CROWD_MAX;
+	}
 	at_work = false;
-	if (w->waiting >= WAITING_MAX)
+	if (w->waiting >= waiting_max(w))
 		stand_by(w);
 	w->waiting++;
 }
@@ -106,11 +118,30 @@ static bool is_asked(int fd)
 	return poll(&request, 1, 0) > 0;
 }
 
+/* What comes behind it waits no longer than to wake somebody takes. */
+static bool is_brief(const void *request, ssize_t len)
+{
+	const struct fuse_in_header *in = request;
+
+	return len >= (ssize_t)sizeof(*in) &&
+	       (in->opcode == FUSE_RELEASE || in->opcode == FUSE_FORGET ||
+		in->opcode == FUSE_BATCH_FORGET);
+}
+
+static void count(struct workers *w, bool beside)
+{
+	if (beside && w->crowd < CROWD_MAX)
+		w->crowd++;
+	else if (!beside && w->crowd)
+		w->crowd--;
+}
+
 /* With the lock held. */
-static void begin(struct workers *w, int fd)
+static void begin(struct workers *w, int fd, bool brief)
 {
 	long long now = monotonic_ns();
 	bool was_busy = w->busy;
+	bool asked = false;
 
 	at_work = true;
 	w->at_work++;
@@ -118,12 +149,16 @@ static void begin(struct workers *w, int fd)
 	w->waiting--;
 	if (!w->waiting) {
 		w->busy = true;
-		w->wanted = (w->at_work > 1 && now - w->last_ns > HELD_UP_NS) ||
-			    (w->at_work < w->processors && is_asked(fd));
+		asked = !brief && w->at_work < w->processors && is_asked(fd);
+		w->wanted = asked || (w->at_work > 1 &&
+				      now - w->last_ns > HELD_UP_NS);
 		if (w->wanted || !was_busy)
 			pthread_cond_signal(&w->change);
 	}
+	if (!brief)
+		count(w, asked || w->at_work > 1);
 	w->last_ns = now;
+	began_ns = now;
 }
 
 ssize_t workers_read(struct workers *w, int fd, void *out, size_t len)
@@ -138,7 +173,7 @@ ssize_t workers_read(struct workers *w, int fd, void *out, size_t len)
 	n = read(fd, out, len);
 	pthread_mutex_lock(&w->lock);
 	pthread_cleanup_push(unlock, w);
-	begin(w, fd);
+	begin(w, fd, is_brief(out, n));
 	pthread_cleanup_pop(1);
 	return n;
 }

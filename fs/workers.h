@@ -9,11 +9,12 @@
 /*
  * Which of the threads that answer requests wait for the next one.
  *
- * Two of them are all that a reader has a use for: the kernel wakes them in
- * turn, and each one more is woken on one core more, to find its memory on
- * another one. But where a backup is on a slow disk or far away, those at work
- * sleep until it has answered, and everybody else waits for them. So the others
- * stand by, and come in one after the other while those at work are held up.
+ * One of them is all that one reader has a use for: if more wait, the kernel
+ * wakes them in turn, each on another core, to find its memory on the last one.
+ * While several readers ask at once two wait. But where a backup is on a slow
+ * disk or far away, those at work sleep until it has answered, and everybody
+ * else waits for them. So the others stand by, and come in one after the other
+ * while those at work are held up.
  */
 
 #define WORKERS_MAX 8
@@ -25,6 +26,7 @@ struct workers {
 	unsigned waiting;  /* for a request */
 	unsigned at_work;  /* on one */
 	unsigned received; /* requests, modulo 2^32 */
+	unsigned crowd;	   /* how often one came while another was at work */
 	long long last_ns; /* when the last one was received, monotonic */
 	bool wanted;	   /* one of those who stand by */
 	bool busy;	   /* all were at work, not long ago */
