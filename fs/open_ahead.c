@@ -49,7 +49,7 @@ struct open_ahead {
 	pthread_cond_t work, done;
 	atomic_uint calls;   /* for work; rises with the lock held */
 	bool is_called_soon; /* the last time one came before ENOUGH_NS */
-	uint32_t last; /* file that was opened */
+	uint32_t last;	     /* file that was opened */
 	unsigned run;
 	struct slot slots[SLOTS];
 };

@@ -12,6 +12,9 @@
 #define CROWD 8
 #define CROWD_MAX (2 * CROWD)
 
+/* Where one was held up, the next ones may be, among many that are not. */
+#define CROWD_HELD_UP 200
+
 /* Longer than most requests take that need no disk. */
 #define HELD_UP_NS 500000
 
@@ -74,9 +77,23 @@ static bool watch(struct workers *w)
 	return !rc || w->received != received;
 }
 
+static unsigned waiting_max(const struct workers *w)
+{
+	return w->crowd < CROWD ? 1 : 2;
+}
+
+/* One was wanted; but by now others may have come back. */
+static bool is_needed(struct workers *w)
+{
+	bool wanted = w->wanted;
+
+	w->wanted = false;
+	return wanted && w->waiting < waiting_max(w);
+}
+
 static void stand_by(struct workers *w)
 {
-	while (!w->wanted) {
+	while (!is_needed(w)) {
 		if (!w->busy || w->watching) {
 			pthread_cond_wait(&w->change, &w->lock);
 		} else if (!watch(w)) {
@@ -85,14 +102,8 @@ static void stand_by(struct workers *w)
 			w->busy = w->wanted;
 		}
 	}
-	w->wanted = false;
 	/* another one is to watch */
 	pthread_cond_signal(&w->change);
-}
-
-static unsigned waiting_max(const struct workers *w)
-{
-	return w->crowd < CROWD ? 1 : 2;
 }
 
 static void come_back(struct workers *w)
@@ -101,7 +112,7 @@ static void come_back(struct workers *w)
 		w->at_work--;
 		/* nobody else may have been there all the while */
 		if (monotonic_ns() - began_ns > HELD_UP_NS)
-			w->crowd = CROWD_MAX;
+			w->crowd = CROWD_HELD_UP;
 	}
 	at_work = false;
 	if (w->waiting >= waiting_max(w))
@@ -148,10 +159,12 @@ static void begin(struct workers *w, int fd, bool brief)
 	w->received++;
 	w->waiting--;
 	if (!w->waiting) {
+		bool has_room = w->at_work < w->processors;
+
 		w->busy = true;
-		asked = !brief && w->at_work < w->processors && is_asked(fd);
-		w->wanted = asked || (w->at_work > 1 &&
-				      now - w->last_ns > HELD_UP_NS);
+		asked = !brief && has_room && is_asked(fd);
+		w->wanted = asked || (has_room && waiting_max(w) > 1) ||
+			    (w->at_work > 1 && now - w->last_ns > HELD_UP_NS);
 		if (w->wanted || !was_busy)
 			pthread_cond_signal(&w->change);
 	}
