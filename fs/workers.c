@@ -154,8 +154,8 @@ static void begin(struct workers *w, int fd, bool brief)
 	bool was_busy = w->busy;
 	bool asked = false;
 
-	at_work = true;
-	w->at_work++;
+	at_work = !brief;
+	w->at_work += at_work;
 	w->received++;
 	w->waiting--;
 	if (!w->waiting) {

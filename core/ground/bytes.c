@@ -96,14 +96,27 @@ void hex_encode(char *out, const void *ptr, size_t len)
 	*out = '\0';
 }
 
-/* Without branches, which random digits would make the processor guess wrong. */
+/* By a table: random digits would make the processor guess branches wrong. */
 static int hex_digit(char c)
 {
-	unsigned digit = (unsigned char)c - '0';
-	unsigned letter = ((unsigned char)c | 0x20) - 'a';
+	static const uint8_t one_more[256] = {
+		['0'] = 1,  ['1'] = 2,	['2'] = 3,  ['3'] = 4,	['4'] = 5,
+		['5'] = 6,  ['6'] = 7,	['7'] = 8,  ['8'] = 9,	['9'] = 10,
+		['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15,
+		['f'] = 16, ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14,
+		['E'] = 15, ['F'] = 16,
+	};
 
-	return (digit < 10 ? (int)digit : -1) +
-	       (letter < 6 ? (int)letter + 11 : 0);
+	return one_more[(unsigned char)c] - 1;
+}
+
+bool is_hex(const char *text, size_t len)
+{
+	int all = 0; /* negative if one of them is none */
+
+	for (size_t i = 0; i < len; i++)
+		all |= hex_digit(text[i]);
+	return all >= 0;
 }
 
 bool hex_decode(uint8_t *out, size_t len, const char *hex)

@@ -145,7 +145,7 @@ static bool is_harmless(const char *name)
 	return is_one_of(name, names) || !strncmp(name, "._", 2);
 }
 
-static bool is_hex(const char *name, size_t len)
+static bool is_lower_hex(const char *name, size_t len)
 {
 	return strlen(name) == len && strspn(name, "0123456789abcdef") == len;
 }
@@ -262,7 +262,7 @@ static int check_in_hashed(struct check *c, const char *folder,
 	char path[3 + 256];
 
 	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	if (is_hex(name, 2 * SHA1_LEN) && !strncmp(name, folder, 2))
+	if (is_lower_hex(name, 2 * SHA1_LEN) && !strncmp(name, folder, 2))
 		check_payload_file(c, path, name, file);
 	else
 		say_stray(c, path, name, dir);
@@ -273,7 +273,7 @@ static int check_hashed(struct check *c, const char *folder, const char *name,
 			bool dir, bool file)
 {
 	(void)folder, (void)file;
-	return dir && is_hex(name, 2) ?
+	return dir && is_lower_hex(name, 2) ?
 		       each_name(c, c->b->dir_fd, name, check_in_hashed) :
 		       0;
 }
@@ -282,9 +282,9 @@ static int check_flat(struct check *c, const char *folder, const char *name,
 		      bool dir, bool file)
 {
 	(void)folder;
-	if (is_hex(name, 2 * SHA1_LEN))
+	if (is_lower_hex(name, 2 * SHA1_LEN))
 		check_payload_file(c, name, name, file);
-	else if (!is_known(name) && !(dir && is_hex(name, 2)))
+	else if (!is_known(name) && !(dir && is_lower_hex(name, 2)))
 		say_stray(c, name, name, dir);
 	return 0;
 }

@@ -143,14 +143,7 @@ static enum mb_type flags_type(sqlite3_stmt *stmt, int i)
 
 static bool is_file_id(struct mb_slice s)
 {
-	uint8_t digest[SHA1_LEN];
-	char hex[2 * SHA1_LEN + 1];
-
-	if (s.len != 2 * SHA1_LEN)
-		return false;
-	memcpy(hex, s.ptr, s.len);
-	hex[s.len] = '\0';
-	return hex_decode(digest, sizeof(digest), hex);
+	return s.len == 2 * SHA1_LEN && is_hex(s.ptr, s.len);
 }
 
 /* @archive: as for mbfile_decode; @type: as told by the flags */

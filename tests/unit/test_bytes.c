@@ -115,6 +115,19 @@ CASE(hex_of_another_length_or_alphabet_is_refused)
 	CHECK(hex_decode(out, 0, ""));
 }
 
+CASE(hex_digits_are_those_of_every_locale)
+{
+	for (int c = 0; c < 256; c++) {
+		char text[] = { '0', (char)c, 'f' };
+
+		CHECK_AT(is_hex(text, 3) ==
+				 (c && strchr("0123456789abcdefABCDEF", c)),
+			 "%d", c);
+		CHECK(is_hex(text, 1));
+	}
+	CHECK(is_hex("", 0));
+}
+
 static size_t valid(const char *text)
 {
 	return utf8_valid_prefix(text, strlen(text));
@@ -153,6 +166,7 @@ int main(void)
 	RUN(an_impossible_size_leaves_the_buffer_unchanged);
 	RUN(hex_goes_both_ways);
 	RUN(hex_of_another_length_or_alphabet_is_refused);
+	RUN(hex_digits_are_those_of_every_locale);
 	RUN(utf8_ends_where_it_is_no_longer_valid);
 	return tap_end();
 }

@@ -132,14 +132,6 @@ int host_dir_check(const struct host_dir *dir, struct host_name name,
 	return check(&path, dir, name, err);
 }
 
-static bool is_hex(const char *text, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		if (!isxdigit((unsigned char)text[i]))
-			return false;
-	return true;
-}
-
 bool host_dir_is_payload(const struct host_dir *dir, struct host_name name)
 {
 	size_t udid_len = strlen(dir->udid);
