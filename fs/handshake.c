@@ -42,6 +42,15 @@ static ssize_t wait_and_read(int fd, void *buf, size_t len, void *userdata)
 	return read(fd, buf, len);
 }
 
+static ssize_t write_message(int fd, struct iovec *iov, int count,
+			     void *userdata)
+{
+	struct mount *m = userdata;
+
+	return m->has_workers ? workers_write(&m->workers, fd, iov, count) :
+				writev(fd, iov, count);
+}
+
 /* libfuse prints its own line where it has been built without. */
 static void say_nothing(enum fuse_log_level level, const char *format,
 			va_list args)
@@ -108,17 +117,10 @@ static void want_ways(struct mount *m, struct fuse_conn_info *conn)
 	conn->max_backing_stack_depth = 1;
 }
 
-static ssize_t write_as_it_is(int fd, struct iovec *iov, int count,
-			      void *userdata)
-{
-	(void)userdata;
-	return writev(fd, iov, count);
-}
-
 void handshake_prepare(struct mount *m)
 {
 	static const struct fuse_custom_io io = { .read = wait_and_read,
-						  .writev = write_as_it_is };
+						  .writev = write_message };
 
 	if (way_is_open(&m->ways, WAY_WORKERS) ||
 	    way_is_open(&m->ways, WAY_STAY_AWAKE))
@@ -173,7 +175,7 @@ static ssize_t write_reply(int fd, struct iovec *iov, int count, void *userdata)
 			way_fails(&m->ways, WAY_DIRECT,
 				  "Linux 6.6 or later is needed");
 	}
-	return writev(fd, iov, count);
+	return write_message(fd, iov, count, userdata);
 }
 
 void handshake_prepare(struct mount *m)

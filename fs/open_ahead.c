@@ -22,6 +22,9 @@
 /* Longer than who reads small files one after the other takes for one. */
 #define ENOUGH_NS 100000
 
+/* If so many took longer, the next one does too. */
+#define MISSES_MAX 8
+
 /* So many files of a folder one after the other, and it goes on. */
 #define RUN_MIN 2
 
@@ -47,9 +50,9 @@ struct open_ahead {
 	struct pace openers;
 	pthread_mutex_t lock;
 	pthread_cond_t work, done;
-	atomic_uint calls;   /* for work; rises with the lock held */
-	bool is_called_soon; /* the last time one came before ENOUGH_NS */
-	uint32_t last;	     /* file that was opened */
+	atomic_uint calls; /* for work; rises with the lock held */
+	unsigned misses;   /* none came before ENOUGH_NS, one after the other */
+	uint32_t last;	   /* file that was opened */
 	unsigned run;
 	struct slot slots[SLOTS];
 };
@@ -220,13 +223,15 @@ static void wait_for_call(struct open_ahead *oa)
 	long long start_ns = monotonic_ns();
 	unsigned calls = oa->calls;
 
-	if (oa->is_called_soon)
+	if (oa->mount->stays_awake && oa->openers.wanted == 1 &&
+	    oa->misses < MISSES_MAX)
 		stay_awake(oa, calls, start_ns);
 	while (oa->calls == calls)
 		pthread_cond_wait(&oa->work, &oa->lock);
-	oa->is_called_soon = oa->mount->stays_awake &&
-			     oa->openers.wanted == 1 &&
-			     monotonic_ns() - start_ns < ENOUGH_NS;
+	if (monotonic_ns() - start_ns < ENOUGH_NS)
+		oa->misses = 0;
+	else if (oa->misses < MISSES_MAX)
+		oa->misses++;
 }
 
 static void run(void *arg, unsigned number)

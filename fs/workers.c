@@ -12,14 +12,21 @@
 #define CROWD 8
 #define CROWD_MAX (2 * CROWD)
 
-/* Where one was held up, the next ones may be, among many that are not. */
+/*
+ * Where two were held up, one not long after the other, the next ones may be,
+ * among many that are not. A single one may only have had no processor.
+ */
 #define CROWD_HELD_UP 200
+#define NOT_LONG_NS 100000000
 
 /* Longer than most requests take that need no disk. */
 #define HELD_UP_NS 500000
 
 /* How long nothing moves before one of those who stand by steps in himself. */
 #define STUCK_NS 10000000
+
+/* That takes no longer to copy than to wake somebody. */
+#define SHORT_ANSWER 4096
 
 static _Thread_local bool at_work;
 static _Thread_local long long began_ns; /* what it is or was at work on */
@@ -106,15 +113,30 @@ static void stand_by(struct workers *w)
 	pthread_cond_signal(&w->change);
 }
 
+/* Nobody else may have been there all the while. */
+static void look_back(struct workers *w)
+{
+	long long now = monotonic_ns();
+
+	if (now - began_ns <= HELD_UP_NS)
+		return;
+	if (now - w->held_up_ns < NOT_LONG_NS)
+		w->crowd = CROWD_HELD_UP;
+	w->held_up_ns = now;
+}
+
+static void end_work(struct workers *w)
+{
+	if (!at_work)
+		return;
+	at_work = false;
+	w->at_work--;
+	look_back(w);
+}
+
 static void come_back(struct workers *w)
 {
-	if (at_work) {
-		w->at_work--;
-		/* nobody else may have been there all the while */
-		if (monotonic_ns() - began_ns > HELD_UP_NS)
-			w->crowd = CROWD_HELD_UP;
-	}
-	at_work = false;
+	end_work(w);
 	if (w->waiting >= waiting_max(w))
 		stand_by(w);
 	w->waiting++;
@@ -188,5 +210,32 @@ ssize_t workers_read(struct workers *w, int fd, void *out, size_t len)
 	pthread_cleanup_push(unlock, w);
 	begin(w, fd, is_brief(out, n));
 	pthread_cleanup_pop(1);
+	return n;
+}
+
+static void answered(struct workers *w)
+{
+	pthread_mutex_lock(&w->lock);
+	end_work(w);
+	pthread_mutex_unlock(&w->lock);
+}
+
+/*
+ * Who asked may go on before who answers is back from having told him; while a
+ * long answer is copied there is still work.
+ */
+ssize_t workers_write(struct workers *w, int fd, const struct iovec *iov,
+		      int count)
+{
+	const struct fuse_out_header *out = iov[0].iov_base;
+	bool answers = at_work && out->unique;
+	bool is_short = out->len <= SHORT_ANSWER;
+	ssize_t n;
+
+	if (answers && is_short)
+		answered(w);
+	n = writev(fd, iov, count);
+	if (answers && !is_short)
+		answered(w);
 	return n;
 }

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 /*
  * Which of the threads that answer requests wait for the next one.
@@ -23,14 +24,15 @@ struct workers {
 	pthread_mutex_t lock;
 	pthread_cond_t change;
 	unsigned processors;
-	unsigned waiting;  /* for a request */
-	unsigned at_work;  /* on one */
-	unsigned received; /* requests, modulo 2^32 */
-	unsigned crowd;	   /* how often one came while another was at work */
-	long long last_ns; /* when the last one was received, monotonic */
-	bool wanted;	   /* one of those who stand by */
-	bool busy;	   /* all were at work, not long ago */
-	bool watching;	   /* one of those who stand by, while it is busy */
+	unsigned waiting;     /* for a request */
+	unsigned at_work;     /* on one */
+	unsigned received;    /* requests, modulo 2^32 */
+	unsigned crowd;	      /* how often one came while another was at work */
+	long long last_ns;    /* when the last one was received, monotonic */
+	long long held_up_ns; /* when one was answered that took long */
+	bool wanted;	      /* one of those who stand by */
+	bool busy;	      /* all were at work, not long ago */
+	bool watching;	      /* one of those who stand by, while it is busy */
 };
 
 void workers_init(struct workers *w);
@@ -42,9 +44,18 @@ void workers_end(struct workers *w);
  * workers_read - take the next request, when this thread is to
  *
  * As read(2) of the session's @fd, and a point where a thread can be cancelled.
- * From then on until it comes back the thread is at work. For the threads of one
- * session in a process.
+ * From then on until it has answered or comes back the thread is at work. For
+ * the threads of one session in a process.
  */
 ssize_t workers_read(struct workers *w, int fd, void *out, size_t len);
+
+/*
+ * workers_write - answer a request, or notify the kernel, from any thread
+ * @iov: a message, whose header is in the first one
+ *
+ * As writev(2) to the session's @fd.
+ */
+ssize_t workers_write(struct workers *w, int fd, const struct iovec *iov,
+		      int count);
 
 #endif

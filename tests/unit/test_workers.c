@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,6 +19,9 @@
 
 /* Longer than a request takes that needs no disk. */
 #define HELD_UP_NS 2000000
+
+/* As many as workers.c calls a crowd. */
+#define CROWD 8
 
 enum gate { OPEN, CLOSED, FOR_TWO };
 
@@ -33,7 +37,19 @@ static struct example {
 	pthread_cond_t change;
 	enum gate gate;
 	unsigned at_gate;
+	atomic_uint begun;   /* requests */
+	atomic_bool lingers; /* who has answered */
 } ex;
+
+static bool is_crowd(void)
+{
+	bool crowd;
+
+	pthread_mutex_lock(&ex.workers.lock);
+	crowd = ex.workers.crowd >= CROWD;
+	pthread_mutex_unlock(&ex.workers.lock);
+	return crowd;
+}
 
 static void pass_gate(void)
 {
@@ -52,11 +68,19 @@ static void *answer(void *arg)
 	(void)arg;
 	while (workers_read(&ex.workers, ex.fds[1], &in, sizeof(in)) ==
 	       sizeof(in)) {
+		struct fuse_out_header out = { .len = sizeof(out),
+					       .unique = in.unique };
+		struct iovec iov = { &out, sizeof(out) };
+		unsigned begun = ++ex.begun;
+
 		if (in.opcode != FUSE_LOOKUP)
 			pass_gate();
-		if (write(ex.fds[1], &in.unique, sizeof(in.unique)) !=
-		    sizeof(in.unique))
+		if (workers_write(&ex.workers, ex.fds[1], &iov, 1) !=
+		    sizeof(out))
 			break;
+		/* as if there was no processor to come back on */
+		while (ex.lingers && ex.begun == begun && is_crowd())
+			sched_yield();
 	}
 	return NULL;
 }
@@ -111,12 +135,12 @@ static uint64_t ask(uint32_t opcode)
 static uint64_t take_answer(void)
 {
 	struct pollfd fd = { .fd = ex.fds[0], .events = POLLIN };
-	uint64_t unique = 0;
+	struct fuse_out_header out;
 
 	if (poll(&fd, 1, 60000) != 1 ||
-	    read(ex.fds[0], &unique, sizeof(unique)) != sizeof(unique))
+	    read(ex.fds[0], &out, sizeof(out)) != sizeof(out))
 		return 0;
-	return unique;
+	return out.unique;
 }
 
 static void ask_and_wait(uint32_t opcode)
@@ -218,6 +242,21 @@ CASE(when_one_reader_is_left_one_thread_waits_again)
 	end();
 }
 
+CASE(who_has_answered_is_not_at_work)
+{
+	if (!begin())
+		return;
+	for (int i = 0; i < TURNS; i++)
+		ask_side_by_side();
+	wait_until_waiting(2);
+	ex.lingers = true;
+	for (int i = 0; i < TURNS; i++)
+		ask_and_wait(FUSE_LOOKUP);
+	CHECK(!is_crowd());
+	ex.lingers = false;
+	end();
+}
+
 /* A thread is at the first of two requests: is another one wanted? */
 static bool calls_another(uint32_t opcode)
 {
@@ -265,12 +304,10 @@ CASE(another_is_answered_while_one_is_held_up)
 	end();
 }
 
-CASE(when_one_was_held_up_two_wait)
+static void hold_one_up(void)
 {
 	long long end_ns;
 
-	if (!begin())
-		return;
 	set_gate(CLOSED);
 	ask(FUSE_READ);
 	wait_at_gate(1);
@@ -279,6 +316,14 @@ CASE(when_one_was_held_up_two_wait)
 		sched_yield();
 	set_gate(OPEN);
 	CHECK(take_answer() != 0);
+}
+
+CASE(when_two_were_held_up_two_wait)
+{
+	if (!begin())
+		return;
+	hold_one_up();
+	hold_one_up();
 	ask_and_wait(FUSE_LOOKUP);
 	wait_until_waiting(2);
 	end();
@@ -304,9 +349,10 @@ int main(void)
 	RUN(one_thread_waits_for_one_reader);
 	RUN(several_readers_are_answered_side_by_side);
 	RUN(when_one_reader_is_left_one_thread_waits_again);
+	RUN(who_has_answered_is_not_at_work);
 	RUN(behind_what_takes_no_time_nobody_else_is_wanted);
 	RUN(another_is_answered_while_one_is_held_up);
-	RUN(when_one_was_held_up_two_wait);
+	RUN(when_two_were_held_up_two_wait);
 	RUN(who_was_wanted_stands_by_if_others_have_come_back);
 	return tap_end();
 }
