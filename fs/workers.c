@@ -198,6 +198,7 @@ static void begin(struct workers *w, int fd, bool brief)
 
 ssize_t workers_read(struct workers *w, int fd, void *out, size_t len)
 {
+	int cancelability;
 	ssize_t n;
 
 	pthread_mutex_lock(&w->lock);
@@ -206,10 +207,12 @@ ssize_t workers_read(struct workers *w, int fd, void *out, size_t len)
 	pthread_cleanup_pop(1);
 	wakeful_wait(fd);
 	n = read(fd, out, len);
+	/* who has a request is not to be cancelled over it */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelability);
 	pthread_mutex_lock(&w->lock);
-	pthread_cleanup_push(unlock, w);
 	begin(w, fd, is_brief(out, n));
-	pthread_cleanup_pop(1);
+	pthread_mutex_unlock(&w->lock);
+	pthread_setcancelstate(cancelability, NULL);
 	return n;
 }
 
