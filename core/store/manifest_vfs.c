@@ -190,16 +190,13 @@ static int check_header(struct manifest_vfs *v, struct mb_err *err)
 
 /*
  * What a crafted file could do to us: make SQLite call functions from its
- * schema, allocate by its own figures, or write temporary files. What is asked
- * for comes in the order of the table: pages that have been passed would only
- * take memory.
+ * schema, allocate by its own figures, or write temporary files.
  */
 static int harden(sqlite3 *db)
 {
 	static const char pragmas[] = "PRAGMA trusted_schema=OFF;"
 				      "PRAGMA cell_size_check=ON;"
 				      "PRAGMA temp_store=MEMORY;"
-				      "PRAGMA cache_size=-256;"
 				      "PRAGMA mmap_size=0;";
 
 	sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
