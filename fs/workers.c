@@ -8,9 +8,8 @@
 #include "clock.h"
 #include "wakeful.h"
 
-/* So many requests more that came beside others than alone are a crowd. */
-#define CROWD 8
-#define CROWD_MAX (2 * CROWD)
+/* More of them do not count: when they are gone, so is the crowd. */
+#define CROWD_MAX (2 * WORKERS_CROWD)
 
 /*
  * Where two were held up, one not long after the other, the next ones may be,
@@ -86,7 +85,7 @@ static bool watch(struct workers *w)
 
 static unsigned waiting_max(const struct workers *w)
 {
-	return w->crowd < CROWD ? 1 : 2;
+	return w->crowd < WORKERS_CROWD ? 1 : 2;
 }
 
 /* One was wanted; but by now others may have come back. */

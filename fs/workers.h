@@ -20,12 +20,15 @@
 
 #define WORKERS_MAX 8
 
+/* So many requests more that came beside others than alone are a crowd. */
+#define WORKERS_CROWD 8
+
 struct workers {
 	pthread_mutex_t lock;
 	pthread_cond_t change;
 	unsigned processors;
 	unsigned waiting;     /* for a request */
-	unsigned at_work;     /* on one */
+	unsigned at_work;     /* on one that is neither answered nor brief */
 	unsigned received;    /* requests, modulo 2^32 */
 	unsigned crowd;	      /* how often one came while another was at work */
 	long long last_ns;    /* when the last one was received, monotonic */

@@ -20,9 +20,6 @@
 /* Longer than a request takes that needs no disk. */
 #define HELD_UP_NS 2000000
 
-/* As many as workers.c calls a crowd. */
-#define CROWD 8
-
 enum gate { OPEN, CLOSED, FOR_TWO };
 
 /* The kernel is at fds[0], and the threads that answer it at fds[1]. */
@@ -46,7 +43,7 @@ static bool is_crowd(void)
 	bool crowd;
 
 	pthread_mutex_lock(&ex.workers.lock);
-	crowd = ex.workers.crowd >= CROWD;
+	crowd = ex.workers.crowd >= WORKERS_CROWD;
 	pthread_mutex_unlock(&ex.workers.lock);
 	return crowd;
 }
@@ -207,6 +204,13 @@ static void ask_side_by_side(void)
 	set_gate(OPEN);
 }
 
+static void be_a_crowd(void)
+{
+	for (int i = 0; i < TURNS; i++)
+		ask_side_by_side();
+	wait_until_waiting(2);
+}
+
 CASE(one_thread_waits_for_one_reader)
 {
 	if (!begin())
@@ -223,9 +227,7 @@ CASE(several_readers_are_answered_side_by_side)
 {
 	if (!begin())
 		return;
-	for (int i = 0; i < TURNS; i++)
-		ask_side_by_side();
-	wait_until_waiting(2);
+	be_a_crowd();
 	end();
 }
 
@@ -233,9 +235,7 @@ CASE(when_one_reader_is_left_one_thread_waits_again)
 {
 	if (!begin())
 		return;
-	for (int i = 0; i < TURNS; i++)
-		ask_side_by_side();
-	wait_until_waiting(2);
+	be_a_crowd();
 	for (int i = 0; i < TURNS; i++)
 		ask_and_wait(FUSE_READ);
 	wait_until_waiting(1);
@@ -246,9 +246,7 @@ CASE(who_has_answered_is_not_at_work)
 {
 	if (!begin())
 		return;
-	for (int i = 0; i < TURNS; i++)
-		ask_side_by_side();
-	wait_until_waiting(2);
+	be_a_crowd();
 	ex.lingers = true;
 	for (int i = 0; i < TURNS; i++)
 		ask_and_wait(FUSE_LOOKUP);
