@@ -207,15 +207,26 @@ static void show_json(struct progress *p, const struct progress_state *state,
 	fflush(stdout);
 }
 
+static bool is_due(const struct progress *p, double t, double idle)
+{
+	if (p->json)
+		return t - p->shown >= JSON_S;
+	if (p->terminal)
+		return t - p->shown >= TERMINAL_S;
+	if (idle < LINES_S)
+		return t - p->shown >= LINES_S;
+	/* where nothing moves there are no lines but these */
+	return idle >= IDLE_LINES_S && t - p->silence_said >= IDLE_LINES_S;
+}
+
 static void show(struct progress *p, double t, double idle)
 {
 	struct progress_state state = { 0 };
 	char text[256], silent[64] = "";
-	double every = p->json ? JSON_S : p->terminal ? TERMINAL_S : LINES_S;
 
 	p->look(p->arg, &state);
 	measure_rate(p, &state, t);
-	if (t - p->shown < every)
+	if (!is_due(p, t, idle))
 		return;
 	p->shown = t;
 	if (p->json) {
@@ -231,8 +242,7 @@ static void show(struct progress *p, double t, double idle)
 		show_line(p, text);
 	} else if (idle < LINES_S) {
 		fprintf(stderr, "larder: %s\n", text);
-	} else if (idle >= IDLE_LINES_S &&
-		   t - p->silence_said >= IDLE_LINES_S) {
+	} else {
 		fprintf(stderr, _("larder: no data for %.0f s\n"), idle);
 		p->silence_said = t;
 	}

@@ -112,11 +112,10 @@ static int hex_digit(char c)
 
 bool is_hex(const char *text, size_t len)
 {
-	int all = 0; /* negative if one of them is none */
-
 	for (size_t i = 0; i < len; i++)
-		all |= hex_digit(text[i]);
-	return all >= 0;
+		if (hex_digit(text[i]) < 0)
+			return false;
+	return true;
 }
 
 bool hex_decode(uint8_t *out, size_t len, const char *hex)

@@ -93,7 +93,10 @@ MB_DEFINE_AUTO_VALUE(struct buf, buf_release)
 void hex_encode(char *out, const void *ptr, size_t len);
 /* Exactly @len bytes from 2 * @len digits; false at anything else. */
 bool hex_decode(uint8_t *out, size_t len, const char *hex);
-/* Nothing but digits; @text need not end behind them. */
+/*
+ * Nothing but digits; @text need not end behind them. Nothing is read behind
+ * what is none: a shorter string has no more than that.
+ */
 bool is_hex(const char *text, size_t len);
 
 /* Length of the longest prefix of valid UTF-8, at most @len. */

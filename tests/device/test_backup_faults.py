@@ -599,8 +599,8 @@ def forty_seconds_of_silence_are_survived():
     if SANITIZED:
         raise Skip("takes long enough without")
     err = long_silence().ended(0)
-    # a line about it, and nothing that is wrong
-    assert re.search("no data for [34]. s", err), err
+    # a line about it as soon as it is long, and nothing that is wrong
+    assert re.search("no data for 3[0-4] s", err), err
     long_silence().bench.is_new()
 
 

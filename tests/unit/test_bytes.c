@@ -2,6 +2,8 @@
 #include "bytes.h"
 
 #include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "tap.h"
 
@@ -128,6 +130,23 @@ CASE(hex_digits_are_those_of_every_locale)
 	CHECK(is_hex("", 0));
 }
 
+CASE(behind_the_end_of_a_string_no_digits_are_looked_for)
+{
+	long page = sysconf(_SC_PAGESIZE);
+	char *two = mmap(NULL, 2 * (size_t)page, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *end = two + page;
+
+	if (!CHECK(two != MAP_FAILED) ||
+	    !CHECK(!mprotect(end, (size_t)page, PROT_NONE)))
+		return;
+	end[-1] = '\0';
+	CHECK(!is_hex(end - 1, 2));
+	end[-2] = 'a';
+	CHECK(!is_hex(end - 2, 40));
+	munmap(two, 2 * (size_t)page);
+}
+
 static size_t valid(const char *text)
 {
 	return utf8_valid_prefix(text, strlen(text));
@@ -167,6 +186,7 @@ int main(void)
 	RUN(hex_goes_both_ways);
 	RUN(hex_of_another_length_or_alphabet_is_refused);
 	RUN(hex_digits_are_those_of_every_locale);
+	RUN(behind_the_end_of_a_string_no_digits_are_looked_for);
 	RUN(utf8_ends_where_it_is_no_longer_valid);
 	return tap_end();
 }
