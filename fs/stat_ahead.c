@@ -10,16 +10,18 @@
 #include "pace.h"
 #include "thread.h"
 
-/* A node's place is its number modulo this. */
-#define PLACES 2048
-
 /* So many entries ahead of the walker: from the first to the last. */
 #define WINDOW_MIN 32
 #define WINDOW_MAX 1024
 
-/* So many are looked at together. */
+/* So many are looked at together, if the folder has as many. */
 #define BATCH 16
 _Static_assert(BATCH <= MB_STATS_MAX, "the tree looks at them at once");
+
+/* As many are kept. */
+#define BATCHES 128
+_Static_assert(BATCHES > WINDOW_MAX / BATCH + PACE_MAX,
+	       "whole ones are as far ahead as can be");
 
 /* An entry from memory takes a tenth of that, if the machine is not busy. */
 #define SLOW_NS 100000
@@ -39,10 +41,11 @@ struct task {
 	uint32_t next, end;
 };
 
-/* Those that are being looked at; of whom the walker needs none up to @passed. */
+/* Some of them, that are looked at together. */
 struct batch {
 	uint32_t first, count;
-	uint32_t passed;
+	uint64_t before; /* so many entries were in those before it */
+	enum { LOOKING, KNOWN, FAILED } state;
 	struct mb_stat stats[BATCH];
 };
 
@@ -50,13 +53,22 @@ struct stat_ahead {
 	struct mb_tree *tree;
 	enum mb_view view;
 	struct pace lookers;
-	struct batch batches[PACE_MAX]; /* one each */
-	unsigned waiting;		/* of the lookers, for work */
+	unsigned waiting; /* of the lookers, for work */
 	pthread_t loader;
 	pthread_mutex_t lock;
 	pthread_cond_t work, entered;
-	unsigned window, held;
+	unsigned window;
 	struct task now;
+	/*
+	 * In the order in which the walker will come by; a batch's place is its
+	 * number modulo BATCHES. Up to @begun they have been begun, the walker
+	 * has come to @at, and none before @oldest is of use.
+	 */
+	struct batch batches[BATCHES];
+	uint64_t oldest, at, begun;
+	/* entries: in all of them, and up to the walker */
+	uint64_t entries, passed;
+	uint32_t listed; /* the folder that was asked for last */
 	/* the last domain that was entered, and how many in a row before it */
 	uint32_t domain;
 	unsigned domains;
@@ -64,9 +76,36 @@ struct stat_ahead {
 	/* folders that come next, the last one first */
 	uint32_t stack[STACK];
 	unsigned depth;
-	uint32_t nodes[PLACES]; /* 0: the place is free */
-	struct mb_stat stats[PLACES];
 };
+
+static struct batch *batch_at(struct stat_ahead *sa, uint64_t number)
+{
+	return &sa->batches[number % BATCHES];
+}
+
+static bool has(const struct batch *b, uint32_t node)
+{
+	return node >= b->first && node - b->first < b->count;
+}
+
+/* The batch of an entry, mostly where the walker is; false if there is none. */
+static bool find_batch(struct stat_ahead *sa, uint32_t node, uint64_t *number)
+{
+	for (*number = sa->at; *number < sa->begun; ++*number)
+		if (has(batch_at(sa, *number), node))
+			return true;
+	for (*number = sa->oldest; *number < sa->at; ++*number)
+		if (has(batch_at(sa, *number), node))
+			return true;
+	return false;
+}
+
+/* The walker is behind all that has been begun. */
+static void pass_all(struct stat_ahead *sa)
+{
+	sa->at = sa->begun;
+	sa->passed = sa->entries;
+}
 
 /* The folders among the children, so that the first is on top. */
 static void push_subfolders(struct stat_ahead *sa, uint32_t first,
@@ -108,36 +147,42 @@ static unsigned window_of(const struct stat_ahead *sa)
 	return sa->window > least ? sa->window : least;
 }
 
-/* The next ones to look at; false if there are none, or enough has been done. */
-static bool next_batch(struct stat_ahead *sa, struct batch *b)
+/*
+ * The place of the next batch is free: not much is ahead of the walker, and
+ * nobody is at the one that was there.
+ */
+static bool has_place(struct stat_ahead *sa)
 {
-	while (sa->held < window_of(sa)) {
-		b->first = sa->now.next;
-		b->count = sa->now.end - sa->now.next;
-		b->passed = 0;
-		if (b->count > BATCH)
-			b->count = BATCH;
-		sa->now.next += b->count;
-		if (b->count)
-			return true;
-		if (!next_folder(sa))
-			return false;
-	}
-	return false;
+	return sa->entries - sa->passed < window_of(sa) &&
+	       sa->begun - sa->at < BATCHES &&
+	       (sa->begun < BATCHES ||
+		batch_at(sa, sa->begun)->state != LOOKING);
 }
 
-static void keep_batch(struct stat_ahead *sa, const struct batch *b)
+/* The next ones to look at; NULL if there are none, or enough has been done. */
+static struct batch *next_batch(struct stat_ahead *sa)
 {
-	for (uint32_t i = 0; i < b->count; i++) {
-		uint32_t node = b->first + i;
-		unsigned place = node % PLACES;
+	while (has_place(sa)) {
+		struct batch *b = batch_at(sa, sa->begun);
+		uint32_t count = sa->now.end - sa->now.next;
 
-		if (node <= b->passed)
+		if (!count) {
+			if (!next_folder(sa))
+				return NULL;
 			continue;
-		sa->held += !sa->nodes[place];
-		sa->nodes[place] = node;
-		sa->stats[place] = b->stats[i];
+		}
+		b->first = sa->now.next;
+		b->count = count < BATCH ? count : BATCH;
+		b->before = sa->entries;
+		b->state = LOOKING;
+		sa->now.next += b->count;
+		sa->entries += b->count;
+		sa->begun++;
+		if (sa->begun - sa->oldest > BATCHES)
+			sa->oldest++;
+		return b;
 	}
+	return NULL;
 }
 
 static void look_at(struct stat_ahead *sa, struct batch *b)
@@ -148,22 +193,21 @@ static void look_at(struct stat_ahead *sa, struct batch *b)
 	pthread_mutex_unlock(&sa->lock);
 	rc = mb_tree_stat_some(sa->tree, b->first, b->count, b->stats, NULL);
 	pthread_mutex_lock(&sa->lock);
-	if (rc == 0)
-		keep_batch(sa, b);
+	b->state = rc < 0 ? FAILED : KNOWN;
 	pace_note(&sa->lookers, start_ns, b->count);
-	b->count = 0;
 }
 
 static void look(void *arg, unsigned number)
 {
 	struct stat_ahead *sa = arg;
-	struct batch *b = &sa->batches[number];
+	struct batch *b;
 
 	pthread_mutex_lock(&sa->lock);
 	while (!sa->lookers.ended) {
 		if (pace_rest(&sa->lookers, number, &sa->work))
 			continue;
-		if (next_batch(sa, b)) {
+		b = next_batch(sa);
+		if (b) {
 			look_at(sa, b);
 			continue;
 		}
@@ -274,12 +318,11 @@ static bool pop_to(struct stat_ahead *sa, uint32_t dir)
 
 static void forget_all(struct stat_ahead *sa)
 {
-	memset(sa->nodes, 0, sizeof(sa->nodes));
-	sa->held = sa->depth = 0;
+	sa->depth = 0;
 	sa->window = WINDOW_MIN;
 	sa->now = (struct task){ 0 };
-	for (unsigned i = 0; i < PACE_MAX; i++)
-		sa->batches[i].passed = UINT32_MAX;
+	pass_all(sa);
+	sa->oldest = sa->at;
 }
 
 /*
@@ -306,23 +349,12 @@ static void leap(struct stat_ahead *sa, uint32_t dir, uint32_t node,
 {
 	sa->now = (struct task){ dir, end - node > LEAP ? node + LEAP : end,
 				 end };
-}
-
-/* The one that an entry is being looked at with, or NULL. */
-static struct batch *batch_of(struct stat_ahead *sa, uint32_t node)
-{
-	for (unsigned i = 0; i < PACE_MAX; i++) {
-		struct batch *b = &sa->batches[i];
-
-		if (node >= b->first && node - b->first < b->count)
-			return b;
-	}
-	return NULL;
+	pass_all(sa);
 }
 
 static void call_if_low(struct stat_ahead *sa)
 {
-	if (sa->waiting && sa->held < window_of(sa) / 2)
+	if (sa->waiting && sa->entries - sa->passed < window_of(sa) / 2)
 		pthread_cond_signal(&sa->work);
 }
 
@@ -330,22 +362,23 @@ void stat_ahead_listing(struct stat_ahead *sa, uint32_t dir, uint32_t first,
 			uint32_t count, uint32_t at)
 {
 	uint32_t from = first + at, end = first + count;
-	bool done;
+	uint64_t number;
 
 	/* of domains nobody knows yet which will be entered */
 	if (!sa || !count || at >= count ||
 	    (dir == MB_ROOT && sa->view == MB_VIEW_DOMAINS))
 		return;
 	pthread_mutex_lock(&sa->lock);
-	done = sa->nodes[from % PLACES] == from;
-	if (done) {
-		sa->window *= sa->window < WINDOW_MAX ? 2 : 1;
-	} else if (dir != sa->now.dir && !batch_of(sa, from)) {
+	if (find_batch(sa, from, &number)) {
+		if (batch_at(sa, number)->state == KNOWN)
+			sa->window *= sa->window < WINDOW_MAX ? 2 : 1;
+	} else if (dir != sa->now.dir && dir != sa->listed) {
 		if (!pop_to(sa, dir))
 			forget_all(sa);
 		leap(sa, dir, from, end);
 		push_subfolders(sa, first, count);
 	}
+	sa->listed = dir;
 	if (!at && sa->view == MB_VIEW_DOMAINS &&
 	    mb_tree_get_parent(sa->tree, dir) == MB_ROOT)
 		note_domain(sa, dir);
@@ -353,35 +386,37 @@ void stat_ahead_listing(struct stat_ahead *sa, uint32_t dir, uint32_t first,
 	pthread_mutex_unlock(&sa->lock);
 }
 
-/* The walker has come to an entry that is not there yet, or never will be. */
-static void pass(struct stat_ahead *sa, uint32_t node)
+/* The walker is at the batch, and has all up to the entry. */
+static void note_passed(struct stat_ahead *sa, uint64_t number, uint32_t node)
 {
-	struct batch *b = batch_of(sa, node);
+	const struct batch *b = batch_at(sa, number);
 
-	if (b)
-		b->passed = node;
-	else if (node >= sa->now.next && node < sa->now.end)
-		leap(sa, sa->now.dir, node, sa->now.end);
+	if (number < sa->at)
+		return;
+	sa->at = number;
+	sa->passed = b->before + (node - b->first) + 1;
+	if (sa->lookers.wanted > 1)
+		call_if_low(sa);
 }
 
 bool stat_ahead_take(struct stat_ahead *sa, uint32_t node, struct mb_stat *st)
 {
-	unsigned place = node % PLACES;
-	bool found;
+	uint64_t number;
+	bool known = false;
 
 	if (!sa)
 		return false;
 	pthread_mutex_lock(&sa->lock);
-	found = sa->nodes[place] == node;
-	if (found) {
-		*st = sa->stats[place];
-		sa->nodes[place] = 0;
-		sa->held--;
-		if (sa->lookers.wanted > 1)
-			call_if_low(sa);
-	} else {
-		pass(sa, node);
+	if (find_batch(sa, node, &number)) {
+		const struct batch *b = batch_at(sa, number);
+
+		known = b->state == KNOWN;
+		if (known)
+			*st = b->stats[node - b->first];
+		note_passed(sa, number, node);
+	} else if (node >= sa->now.next && node < sa->now.end) {
+		leap(sa, sa->now.dir, node, sa->now.end);
 	}
 	pthread_mutex_unlock(&sa->lock);
-	return found;
+	return known;
 }

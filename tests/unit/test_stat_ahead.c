@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "stat_ahead.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+
+#include "clock.h"
+#include "tap.h"
+
+/*
+ * A tree as the real one numbers its nodes, level by level: a root, its
+ * folders, their subfolders, and the files in these.
+ */
+#define FOLDERS 40
+#define SUBFOLDERS 10
+#define FILES 12
+
+#define FIRST_FOLDER (MB_ROOT + 1)
+#define FIRST_SUBFOLDER (FIRST_FOLDER + FOLDERS)
+#define FIRST_FILE (FIRST_SUBFOLDER + FOLDERS * SUBFOLDERS)
+#define NODES_END (FIRST_FILE + FOLDERS * SUBFOLDERS * FILES)
+
+/* A walker that has listed so many folders is known to be one. */
+#define KNOWN_BY 100
+/* So many entries are ahead of it then, at least. */
+#define AHEAD 300
+
+static struct example {
+	struct stat_ahead *sa;
+	pthread_mutex_t lock;
+	unsigned looked[NODES_END]; /* how often ahead */
+	unsigned looked_total;
+	/* of the walker: folders listed, entries met, those not looked at */
+	unsigned folders, met, alone;
+} ex;
+
+/* ---- what is asked of the tree ---- */
+
+enum mb_type mb_tree_get_type(const struct mb_tree *tree, uint32_t node)
+{
+	(void)tree;
+	return node < FIRST_FILE ? MB_DIR : MB_FILE;
+}
+
+uint32_t mb_tree_get_parent(const struct mb_tree *tree, uint32_t node)
+{
+	(void)tree;
+	if (node >= FIRST_FILE)
+		return FIRST_SUBFOLDER + (node - FIRST_FILE) / FILES;
+	if (node >= FIRST_SUBFOLDER)
+		return FIRST_FOLDER + (node - FIRST_SUBFOLDER) / SUBFOLDERS;
+	return MB_ROOT;
+}
+
+int mb_tree_children(struct mb_tree *tree, uint32_t dir, uint32_t *first,
+		     uint32_t *count, struct mb_err *err)
+{
+	(void)tree;
+	(void)err;
+	if (dir >= FIRST_FILE)
+		return -ENOTDIR;
+	if (dir == MB_ROOT) {
+		*first = FIRST_FOLDER;
+		*count = FOLDERS;
+	} else if (dir < FIRST_SUBFOLDER) {
+		*first = FIRST_SUBFOLDER + (dir - FIRST_FOLDER) * SUBFOLDERS;
+		*count = SUBFOLDERS;
+	} else {
+		*first = FIRST_FILE + (dir - FIRST_SUBFOLDER) * FILES;
+		*count = FILES;
+	}
+	return 0;
+}
+
+int mb_tree_stat_some(struct mb_tree *tree, uint32_t first, unsigned count,
+		      struct mb_stat st[], struct mb_err *err)
+{
+	(void)tree;
+	(void)err;
+	pthread_mutex_lock(&ex.lock);
+	for (unsigned i = 0; i < count; i++) {
+		st[i] = (struct mb_stat){ .size = first + i };
+		ex.looked[first + i]++;
+	}
+	ex.looked_total += count;
+	pthread_mutex_unlock(&ex.lock);
+	return 0;
+}
+
+/* ---- a program that walks ---- */
+
+static bool begin(void)
+{
+	memset(&ex, 0, sizeof(ex));
+	pthread_mutex_init(&ex.lock, NULL);
+	ex.sa = stat_ahead_new(NULL, MB_VIEW_DEVICE);
+	return CHECK(ex.sa);
+}
+
+static void end(void)
+{
+	stat_ahead_free(ex.sa);
+	pthread_mutex_destroy(&ex.lock);
+}
+
+/* False, and said, if it is not so for some time. */
+static bool wait_until(bool (*is_so)(unsigned), unsigned arg, const char *what)
+{
+	long long end_ns = monotonic_ns() + 20 * NS_PER_S;
+
+	while (!is_so(arg))
+		if (monotonic_ns() < end_ns)
+			sched_yield();
+		else
+			return CHECK_AT(false, "%s %u, after %u folders", what,
+					arg, ex.folders);
+	return true;
+}
+
+static bool is_looked_at(uint32_t node)
+{
+	bool so;
+
+	pthread_mutex_lock(&ex.lock);
+	so = ex.looked[node];
+	pthread_mutex_unlock(&ex.lock);
+	return so;
+}
+
+static bool are_looked_at(unsigned count)
+{
+	bool so;
+
+	pthread_mutex_lock(&ex.lock);
+	so = ex.looked_total >= count;
+	pthread_mutex_unlock(&ex.lock);
+	return so;
+}
+
+static struct span {
+	uint32_t first, count;
+} children_of(uint32_t dir)
+{
+	struct span t = { 0 };
+
+	mb_tree_children(NULL, dir, &t.first, &t.count, NULL);
+	return t;
+}
+
+static void list(uint32_t dir)
+{
+	struct span t = children_of(dir);
+
+	stat_ahead_listing(ex.sa, dir, t.first, t.count, 0);
+	ex.folders++;
+	for (uint32_t i = 0; i < t.count; i++) {
+		struct mb_stat st;
+
+		ex.met++;
+		if (!stat_ahead_take(ex.sa, t.first + i, &st))
+			ex.alone++;
+		else
+			CHECK_INT(st.size, t.first + i);
+	}
+}
+
+/* As who is slow: what comes next has been looked at by then. */
+static bool list_slowly(uint32_t dir)
+{
+	if (!wait_until(is_looked_at, children_of(dir).first, "node"))
+		return false;
+	list(dir);
+	return true;
+}
+
+static bool walk_below(uint32_t folder)
+{
+	struct span t = children_of(folder);
+
+	for (uint32_t i = 0; i < t.count; i++)
+		if (!list_slowly(t.first + i))
+			return false;
+	return true;
+}
+
+static unsigned looked_at_twice(void)
+{
+	unsigned n = 0;
+
+	for (uint32_t node = 0; node < NODES_END; node++)
+		n += ex.looked[node] > 1;
+	return n;
+}
+
+CASE(each_entry_is_looked_at_once_however_far_ahead)
+{
+	if (!begin())
+		return;
+	list(MB_ROOT);
+	for (uint32_t i = 0; i < FOLDERS; i++) {
+		unsigned ahead = ex.met - ex.alone + AHEAD;
+
+		if (ex.folders > KNOWN_BY && ahead < NODES_END - 2 * AHEAD &&
+		    !wait_until(are_looked_at, ahead, "so many"))
+			break;
+		if (!list_slowly(FIRST_FOLDER + i) ||
+		    !walk_below(FIRST_FOLDER + i))
+			break;
+	}
+	CHECK_INT(looked_at_twice(), 0);
+	CHECK_AT(ex.alone < NODES_END / 50, "%u", ex.alone);
+	end();
+}
+
+CASE(who_leaves_folders_out_is_still_followed)
+{
+	if (!begin())
+		return;
+	list(MB_ROOT);
+	for (uint32_t i = 0; i < FOLDERS; i += 3) {
+		list(FIRST_FOLDER + i);
+		if (!walk_below(FIRST_FOLDER + i))
+			break;
+	}
+	CHECK_INT(looked_at_twice(), 0);
+	CHECK_AT(ex.alone < ex.met / 5, "%u of %u", ex.alone, ex.met);
+	end();
+}
+
+int main(void)
+{
+	RUN(each_entry_is_looked_at_once_however_far_ahead);
+	RUN(who_leaves_folders_out_is_still_followed);
+	return tap_end();
+}
