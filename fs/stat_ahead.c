@@ -45,7 +45,7 @@ struct task {
 struct batch {
 	uint32_t first, count;
 	uint64_t before; /* so many entries were in those before it */
-	enum { LOOKING, KNOWN, FAILED } state;
+	enum { KNOWN, FAILED, LOOKING } state;
 	struct mb_stat stats[BATCH];
 };
 
@@ -155,8 +155,7 @@ static bool has_place(struct stat_ahead *sa)
 {
 	return sa->entries - sa->passed < window_of(sa) &&
 	       sa->begun - sa->at < BATCHES &&
-	       (sa->begun < BATCHES ||
-		batch_at(sa, sa->begun)->state != LOOKING);
+	       batch_at(sa, sa->begun)->state != LOOKING;
 }
 
 /* The next ones to look at; NULL if there are none, or enough has been done. */
