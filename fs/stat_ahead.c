@@ -12,14 +12,14 @@
 
 /* So many entries ahead of the walker: from the first to the last. */
 #define WINDOW_MIN 32
-#define WINDOW_MAX 1024
+#define WINDOW_MAX 2048
 
 /* So many are looked at together, if the folder has as many. */
 #define BATCH 16
 _Static_assert(BATCH <= MB_STATS_MAX, "the tree looks at them at once");
 
 /* As many are kept. */
-#define BATCHES 128
+#define BATCHES 256
 _Static_assert(BATCHES > WINDOW_MAX / BATCH + PACE_MAX,
 	       "whole ones are as far ahead as can be");
 
@@ -29,8 +29,12 @@ _Static_assert(BATCHES > WINDOW_MAX / BATCH + PACE_MAX,
 /* Where both are at work in one folder, the thread keeps so far ahead. */
 #define LEAP 16
 
-/* So many domains one after the other, and it goes on. */
+/*
+ * So many domains one after the other, and it goes on; the more there were, the
+ * more of them are loaded ahead. Of small ones the walker needs many in no time.
+ */
 #define DOMAINS_MIN 2
+#define DOMAINS_AHEAD 4
 
 #define STACK 256
 #define SUBFOLDERS_SEEN 4096 /* of the children of one folder */
@@ -72,7 +76,8 @@ struct stat_ahead {
 	/* the last domain that was entered, and how many in a row before it */
 	uint32_t domain;
 	unsigned domains;
-	uint32_t to_load; /* a domain, or 0 */
+	uint32_t domains_end;
+	uint32_t loaded; /* the last one ahead that is on the stack, or was */
 	/* folders that come next, the last one first */
 	uint32_t stack[STACK];
 	unsigned depth;
@@ -229,6 +234,20 @@ static void push_below(struct stat_ahead *sa, uint32_t dir)
 		pthread_cond_signal(&sa->work);
 }
 
+/* The next domain to load; 0 if that is far enough ahead. */
+static uint32_t next_to_load(const struct stat_ahead *sa)
+{
+	uint32_t dir = (sa->loaded > sa->domain ? sa->loaded : sa->domain) + 1;
+	unsigned ahead;
+
+	if (sa->domains < DOMAINS_MIN || dir >= sa->domains_end)
+		return 0;
+	ahead = sa->domains - DOMAINS_MIN + 1;
+	if (ahead > DOMAINS_AHEAD)
+		ahead = DOMAINS_AHEAD;
+	return dir - sa->domain <= ahead ? dir : 0;
+}
+
 static void *load(void *arg)
 {
 	struct stat_ahead *sa = arg;
@@ -237,17 +256,17 @@ static void *load(void *arg)
 
 	pthread_mutex_lock(&sa->lock);
 	while (!sa->lookers.ended) {
-		dir = sa->to_load;
+		dir = next_to_load(sa);
 		if (!dir) {
 			pthread_cond_wait(&sa->entered, &sa->lock);
 			continue;
 		}
-		sa->to_load = 0;
+		sa->loaded = dir;
 		pthread_mutex_unlock(&sa->lock);
 		rc = mb_tree_children(sa->tree, dir, &first, &count, NULL);
 		pthread_mutex_lock(&sa->lock);
-		/* unless it has been entered by now */
-		if (rc == 0 && dir == sa->domain + 1)
+		/* unless it has been entered by now, or all was forgotten */
+		if (rc == 0 && dir == sa->loaded && dir > sa->domain)
 			push_below(sa, dir);
 	}
 	pthread_mutex_unlock(&sa->lock);
@@ -322,6 +341,7 @@ static void forget_all(struct stat_ahead *sa)
 	sa->now = (struct task){ 0 };
 	pass_all(sa);
 	sa->oldest = sa->at;
+	sa->loaded = 0;
 }
 
 /*
@@ -332,14 +352,14 @@ static void note_domain(struct stat_ahead *sa, uint32_t dir)
 {
 	uint32_t first, count;
 
-	if (mb_tree_children(sa->tree, MB_ROOT, &first, &count, NULL) < 0)
+	if (dir == sa->domain ||
+	    mb_tree_children(sa->tree, MB_ROOT, &first, &count, NULL) < 0)
 		return;
 	sa->domains = dir == sa->domain + 1 ? sa->domains + 1 : 0;
 	sa->domain = dir;
-	if (sa->domains < DOMAINS_MIN || dir + 1 >= first + count)
-		return;
-	sa->to_load = dir + 1;
-	pthread_cond_signal(&sa->entered);
+	sa->domains_end = first + count;
+	if (next_to_load(sa))
+		pthread_cond_signal(&sa->entered);
 }
 
 /* The walker is at a node: what comes next is left to it. */
@@ -357,17 +377,12 @@ static void call_if_low(struct stat_ahead *sa)
 		pthread_cond_signal(&sa->work);
 }
 
-void stat_ahead_listing(struct stat_ahead *sa, uint32_t dir, uint32_t first,
-			uint32_t count, uint32_t at)
+/* The walker asks for the entries of a folder, from @from up to @end. */
+static void arrive(struct stat_ahead *sa, uint32_t dir, uint32_t first,
+		   uint32_t from, uint32_t end)
 {
-	uint32_t from = first + at, end = first + count;
 	uint64_t number;
 
-	/* of domains nobody knows yet which will be entered */
-	if (!sa || !count || at >= count ||
-	    (dir == MB_ROOT && sa->view == MB_VIEW_DOMAINS))
-		return;
-	pthread_mutex_lock(&sa->lock);
 	if (find_batch(sa, from, &number)) {
 		if (batch_at(sa, number)->state == KNOWN)
 			sa->window *= sa->window < WINDOW_MAX ? 2 : 1;
@@ -375,9 +390,20 @@ void stat_ahead_listing(struct stat_ahead *sa, uint32_t dir, uint32_t first,
 		if (!pop_to(sa, dir))
 			forget_all(sa);
 		leap(sa, dir, from, end);
-		push_subfolders(sa, first, count);
+		push_subfolders(sa, first, end - first);
 	}
 	sa->listed = dir;
+}
+
+void stat_ahead_listing(struct stat_ahead *sa, uint32_t dir, uint32_t first,
+			uint32_t count, uint32_t at)
+{
+	/* of domains nobody knows yet which will be entered */
+	if (!sa || (dir == MB_ROOT && sa->view == MB_VIEW_DOMAINS))
+		return;
+	pthread_mutex_lock(&sa->lock);
+	if (at < count)
+		arrive(sa, dir, first, first + at, first + count);
 	if (!at && sa->view == MB_VIEW_DOMAINS &&
 	    mb_tree_get_parent(sa->tree, dir) == MB_ROOT)
 		note_domain(sa, dir);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "stat_ahead.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 
@@ -28,8 +27,10 @@
 
 static struct example {
 	struct stat_ahead *sa;
+	uint32_t empty; /* a folder; 0: none is */
 	pthread_mutex_t lock;
-	unsigned looked[NODES_END]; /* how often ahead */
+	bool entered[FIRST_SUBFOLDER]; /* ahead: these, and the root */
+	unsigned looked[NODES_END];    /* how often ahead */
 	unsigned looked_total;
 	/* of the walker: folders listed, entries met, those not looked at */
 	unsigned folders, met, alone;
@@ -53,23 +54,40 @@ uint32_t mb_tree_get_parent(const struct mb_tree *tree, uint32_t node)
 	return MB_ROOT;
 }
 
+static struct span {
+	uint32_t first, count;
+} children_of(uint32_t dir)
+{
+	struct span t;
+
+	if (dir == MB_ROOT)
+		t = (struct span){ FIRST_FOLDER, FOLDERS };
+	else if (dir < FIRST_SUBFOLDER)
+		t = (struct span){ FIRST_SUBFOLDER +
+					   (dir - FIRST_FOLDER) * SUBFOLDERS,
+				   SUBFOLDERS };
+	else
+		t = (struct span){ FIRST_FILE + (dir - FIRST_SUBFOLDER) * FILES,
+				   FILES };
+	if (dir == ex.empty)
+		t.count = 0;
+	return t;
+}
+
 int mb_tree_children(struct mb_tree *tree, uint32_t dir, uint32_t *first,
 		     uint32_t *count, struct mb_err *err)
 {
+	struct span t = children_of(dir);
+
 	(void)tree;
 	(void)err;
-	if (dir >= FIRST_FILE)
-		return -ENOTDIR;
-	if (dir == MB_ROOT) {
-		*first = FIRST_FOLDER;
-		*count = FOLDERS;
-	} else if (dir < FIRST_SUBFOLDER) {
-		*first = FIRST_SUBFOLDER + (dir - FIRST_FOLDER) * SUBFOLDERS;
-		*count = SUBFOLDERS;
-	} else {
-		*first = FIRST_FILE + (dir - FIRST_SUBFOLDER) * FILES;
-		*count = FILES;
+	if (dir < FIRST_SUBFOLDER) {
+		pthread_mutex_lock(&ex.lock);
+		ex.entered[dir] = true;
+		pthread_mutex_unlock(&ex.lock);
 	}
+	*first = t.first;
+	*count = t.count;
 	return 0;
 }
 
@@ -90,11 +108,11 @@ int mb_tree_stat_some(struct mb_tree *tree, uint32_t first, unsigned count,
 
 /* ---- a program that walks ---- */
 
-static bool begin(void)
+static bool begin(enum mb_view view)
 {
 	memset(&ex, 0, sizeof(ex));
 	pthread_mutex_init(&ex.lock, NULL);
-	ex.sa = stat_ahead_new(NULL, MB_VIEW_DEVICE);
+	ex.sa = stat_ahead_new(NULL, view);
 	return CHECK(ex.sa);
 }
 
@@ -138,14 +156,14 @@ static bool are_looked_at(unsigned count)
 	return so;
 }
 
-static struct span {
-	uint32_t first, count;
-} children_of(uint32_t dir)
+static bool is_entered(uint32_t folder)
 {
-	struct span t = { 0 };
+	bool so;
 
-	mb_tree_children(NULL, dir, &t.first, &t.count, NULL);
-	return t;
+	pthread_mutex_lock(&ex.lock);
+	so = ex.entered[folder];
+	pthread_mutex_unlock(&ex.lock);
+	return so;
 }
 
 static void list(uint32_t dir)
@@ -195,7 +213,7 @@ static unsigned looked_at_twice(void)
 
 CASE(each_entry_is_looked_at_once_however_far_ahead)
 {
-	if (!begin())
+	if (!begin(MB_VIEW_DEVICE))
 		return;
 	list(MB_ROOT);
 	for (uint32_t i = 0; i < FOLDERS; i++) {
@@ -215,7 +233,7 @@ CASE(each_entry_is_looked_at_once_however_far_ahead)
 
 CASE(who_leaves_folders_out_is_still_followed)
 {
-	if (!begin())
+	if (!begin(MB_VIEW_DEVICE))
 		return;
 	list(MB_ROOT);
 	for (uint32_t i = 0; i < FOLDERS; i += 3) {
@@ -228,9 +246,34 @@ CASE(who_leaves_folders_out_is_still_followed)
 	end();
 }
 
+CASE(who_goes_through_domains_has_more_and_more_loaded_ahead)
+{
+	if (!begin(MB_VIEW_DOMAINS))
+		return;
+	/* a domain as good as any other */
+	ex.empty = FIRST_FOLDER + 3;
+	list(MB_ROOT);
+	for (uint32_t i = 0; i < 7; i++) {
+		list(FIRST_FOLDER + i);
+		if (FIRST_FOLDER + i != ex.empty &&
+		    !walk_below(FIRST_FOLDER + i))
+			break;
+		if (i < 2)
+			CHECK(!is_entered(FIRST_FOLDER + i + 1));
+		if (i == 2) {
+			wait_until(is_entered, FIRST_FOLDER + 3, "folder");
+			CHECK(!is_entered(FIRST_FOLDER + 4));
+		}
+	}
+	wait_until(is_entered, FIRST_FOLDER + 6 + 4, "folder");
+	CHECK(!is_entered(FIRST_FOLDER + 6 + 5));
+	end();
+}
+
 int main(void)
 {
 	RUN(each_entry_is_looked_at_once_however_far_ahead);
 	RUN(who_leaves_folders_out_is_still_followed);
+	RUN(who_goes_through_domains_has_more_and_more_loaded_ahead);
 	return tap_end();
 }
