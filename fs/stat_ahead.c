@@ -50,7 +50,6 @@ struct batch {
 	uint32_t first, count;
 	uint64_t before; /* so many entries were in those before it */
 	enum { KNOWN, FAILED, LOOKING } state;
-	struct mb_stat stats[BATCH];
 };
 
 struct stat_ahead {
@@ -69,6 +68,7 @@ struct stat_ahead {
 	 * has come to @at, and none before @oldest is of use.
 	 */
 	struct batch batches[BATCHES];
+	struct mb_stat stats[BATCHES][BATCH];
 	uint64_t oldest, at, begun;
 	/* entries: in all of them, and up to the walker */
 	uint64_t entries, passed;
@@ -191,11 +191,12 @@ static struct batch *next_batch(struct stat_ahead *sa)
 
 static void look_at(struct stat_ahead *sa, struct batch *b)
 {
+	struct mb_stat *stats = sa->stats[b - sa->batches];
 	long long start_ns = monotonic_ns();
 	int rc;
 
 	pthread_mutex_unlock(&sa->lock);
-	rc = mb_tree_stat_some(sa->tree, b->first, b->count, b->stats, NULL);
+	rc = mb_tree_stat_some(sa->tree, b->first, b->count, stats, NULL);
 	pthread_mutex_lock(&sa->lock);
 	b->state = rc < 0 ? FAILED : KNOWN;
 	pace_note(&sa->lookers, start_ns, b->count);
@@ -437,7 +438,7 @@ bool stat_ahead_take(struct stat_ahead *sa, uint32_t node, struct mb_stat *st)
 
 		known = b->state == KNOWN;
 		if (known)
-			*st = b->stats[node - b->first];
+			*st = sa->stats[number % BATCHES][node - b->first];
 		note_passed(sa, number, node);
 	} else if (node >= sa->now.next && node < sa->now.end) {
 		leap(sa, sa->now.dir, node, sa->now.end);
