@@ -26,7 +26,7 @@ void stat_ahead_free(struct stat_ahead *sa);
 void stat_ahead_listing(struct stat_ahead *sa, uint32_t dir, uint32_t first,
 			uint32_t count, uint32_t at);
 
-/* stat_ahead_take - what has been found out of an entry, once it is asked for */
+/* stat_ahead_take - what has been found out of an entry; false: nothing yet */
 bool stat_ahead_take(struct stat_ahead *sa, uint32_t node, struct mb_stat *st);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "stat_ahead.h"
 
-#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 
 #include "clock.h"
 #include "tap.h"
@@ -27,11 +27,10 @@
 
 static struct example {
 	struct stat_ahead *sa;
-	uint32_t empty; /* a folder; 0: none is */
-	pthread_mutex_t lock;
-	bool entered[FIRST_SUBFOLDER]; /* ahead: these, and the root */
-	unsigned looked[NODES_END];    /* how often ahead */
-	unsigned looked_total;
+	uint32_t empty;			      /* a folder; 0: none is */
+	atomic_bool entered[FIRST_SUBFOLDER]; /* ahead: these, and the root */
+	atomic_uint looked[NODES_END];	      /* how often ahead */
+	atomic_uint looked_total;
 	/* of the walker: folders listed, entries met, those not looked at */
 	unsigned folders, met, alone;
 } ex;
@@ -81,11 +80,8 @@ int mb_tree_children(struct mb_tree *tree, uint32_t dir, uint32_t *first,
 
 	(void)tree;
 	(void)err;
-	if (dir < FIRST_SUBFOLDER) {
-		pthread_mutex_lock(&ex.lock);
+	if (dir < FIRST_SUBFOLDER)
 		ex.entered[dir] = true;
-		pthread_mutex_unlock(&ex.lock);
-	}
 	*first = t.first;
 	*count = t.count;
 	return 0;
@@ -96,13 +92,11 @@ int mb_tree_stat_some(struct mb_tree *tree, uint32_t first, unsigned count,
 {
 	(void)tree;
 	(void)err;
-	pthread_mutex_lock(&ex.lock);
 	for (unsigned i = 0; i < count; i++) {
 		st[i] = (struct mb_stat){ .size = first + i };
 		ex.looked[first + i]++;
 	}
 	ex.looked_total += count;
-	pthread_mutex_unlock(&ex.lock);
 	return 0;
 }
 
@@ -111,7 +105,6 @@ int mb_tree_stat_some(struct mb_tree *tree, uint32_t first, unsigned count,
 static bool begin(enum mb_view view)
 {
 	memset(&ex, 0, sizeof(ex));
-	pthread_mutex_init(&ex.lock, NULL);
 	ex.sa = stat_ahead_new(NULL, view);
 	return CHECK(ex.sa);
 }
@@ -119,7 +112,6 @@ static bool begin(enum mb_view view)
 static void end(void)
 {
 	stat_ahead_free(ex.sa);
-	pthread_mutex_destroy(&ex.lock);
 }
 
 /* False, and said, if it is not so for some time. */
@@ -138,32 +130,32 @@ static bool wait_until(bool (*is_so)(unsigned), unsigned arg, const char *what)
 
 static bool is_looked_at(uint32_t node)
 {
-	bool so;
-
-	pthread_mutex_lock(&ex.lock);
-	so = ex.looked[node];
-	pthread_mutex_unlock(&ex.lock);
-	return so;
+	return ex.looked[node];
 }
 
 static bool are_looked_at(unsigned count)
 {
-	bool so;
-
-	pthread_mutex_lock(&ex.lock);
-	so = ex.looked_total >= count;
-	pthread_mutex_unlock(&ex.lock);
-	return so;
+	return ex.looked_total >= count;
 }
 
 static bool is_entered(uint32_t folder)
 {
-	bool so;
+	return ex.entered[folder];
+}
 
-	pthread_mutex_lock(&ex.lock);
-	so = ex.entered[folder];
-	pthread_mutex_unlock(&ex.lock);
-	return so;
+/* What has been looked at is known a moment later, if it has been kept. */
+static bool take(uint32_t node, struct mb_stat *st)
+{
+	long long end_ns = monotonic_ns() + 20 * NS_PER_S;
+
+	while (!stat_ahead_take(ex.sa, node, st)) {
+		if (!is_looked_at(node))
+			return false;
+		if (monotonic_ns() > end_ns)
+			return CHECK_AT(false, "node %u is not kept", node);
+		sched_yield();
+	}
+	return true;
 }
 
 static void list(uint32_t dir)
@@ -176,7 +168,7 @@ static void list(uint32_t dir)
 		struct mb_stat st;
 
 		ex.met++;
-		if (!stat_ahead_take(ex.sa, t.first + i, &st))
+		if (!take(t.first + i, &st))
 			ex.alone++;
 		else
 			CHECK_INT(st.size, t.first + i);
@@ -186,7 +178,9 @@ static void list(uint32_t dir)
 /* As who is slow: what comes next has been looked at by then. */
 static bool list_slowly(uint32_t dir)
 {
-	if (!wait_until(is_looked_at, children_of(dir).first, "node"))
+	struct span t = children_of(dir);
+
+	if (!wait_until(is_looked_at, t.first + t.count - 1, "node"))
 		return false;
 	list(dir);
 	return true;
