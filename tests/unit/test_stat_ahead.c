@@ -114,10 +114,16 @@ static void end(void)
 	stat_ahead_free(ex.sa);
 }
 
+/* Once something has failed, nothing is waited for. */
+static long long patience_end_ns(void)
+{
+	return monotonic_ns() + (tap.bad ? 0 : 20 * NS_PER_S);
+}
+
 /* False, and said, if it is not so for some time. */
 static bool wait_until(bool (*is_so)(unsigned), unsigned arg, const char *what)
 {
-	long long end_ns = monotonic_ns() + 20 * NS_PER_S;
+	long long end_ns = patience_end_ns();
 
 	while (!is_so(arg))
 		if (monotonic_ns() < end_ns)
@@ -146,7 +152,7 @@ static bool is_entered(uint32_t folder)
 /* What has been looked at is known a moment later, if it has been kept. */
 static bool take(uint32_t node, struct mb_stat *st)
 {
-	long long end_ns = monotonic_ns() + 20 * NS_PER_S;
+	long long end_ns = patience_end_ns();
 
 	while (!stat_ahead_take(ex.sa, node, st)) {
 		if (!is_looked_at(node))
